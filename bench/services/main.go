@@ -13,8 +13,8 @@
 //	heap     what a registered instance takes of its process's heap
 //	restart  a rolling restart: calls that failed
 //	kill     SIGKILL of one: calls that failed, though they began after it was dead (DNS: after lease and TTL)
-//	stop     SIGSTOP of one: idempotent calls that failed, and that were slow though they began after the first
-//	         attempt's timeout; go-kit and DNS have no attempts
+//	stop     SIGSTOP of one: idempotent calls that failed, and calls that were slow though they began after the first
+//	         slow attempt's timeout; go-kit and DNS have no attempts
 //	away     etcd away for 10 s, 60 s, with -long 10 min, and wiped: calls that failed
 //
 // Each figure is printed beside its bar. The exit status is 1 if a bar is missed. Figures of a

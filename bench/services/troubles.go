@@ -225,8 +225,10 @@ func stop(ctx context.Context, t *table, s *scene) error {
 	others := l.number(failed) - idempotent
 	during := func(r result) bool { return r.took > slow && r.began.Before(at.Add(stopped)) }
 	all := l.number(during)
-	// It takes a few milliseconds to leave the instance out.
-	late := l.number(func(r result) bool { return during(r) && r.began.After(at.Add(attempt+100*time.Millisecond)) })
+	// The first call that waits for the instance shows it. Then it takes a few milliseconds to leave
+	// the instance out.
+	told := first(l, during).Add(attempt + 100*time.Millisecond)
+	late := l.number(func(r result) bool { return during(r) && r.began.After(told) })
 	what := fmt.Sprintf("SIGSTOP of one for %v: ", stopped)
 	if s.way.attempts {
 		t.line(
@@ -239,8 +241,8 @@ func stop(ctx context.Context, t *table, s *scene) error {
 		t.line(
 			what+"slow",
 			s.way.name,
-			fmt.Sprintf("%d, %d of them begun after the timeout", all, late),
-			"0 after the timeout",
+			fmt.Sprintf("%d, %d of them begun after the first one's timeout", all, late),
+			"0 after the first one's timeout",
 			late == 0,
 		)
 	} else {
@@ -250,6 +252,16 @@ func stop(ctx context.Context, t *table, s *scene) error {
 	}
 	t.explain(l, at)
 	return nil
+}
+
+// first returns when the first call began for which f is true.
+func first(l results, f func(result) bool) (at time.Time) {
+	for _, r := range l {
+		if f(r) && (at.IsZero() || r.began.Before(at)) {
+			at = r.began
+		}
+	}
+	return at
 }
 
 // last returns when the last call began for which f is true.

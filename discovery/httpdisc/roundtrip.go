@@ -101,7 +101,9 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
 	default:
 		o = pick.TimedOut
 	}
-	done = done.Since(since)
+	if done = done.Since(since); !c.brief() {
+		done = done.Kind(kind(c.req))
+	}
 	done.Answered(o)
 	if end != attempt.Open { // the header may just have come
 		discard(resp)
@@ -148,7 +150,10 @@ func (c *call) next(ctx context.Context, again bool) (*http.Request, pick.Done, 
 			done.Report(pick.Ignored)
 			return nil, done, err
 		}
-		return out, done.Kind(kind(c.req)), nil
+		if c.brief() {
+			done = done.Kind(kind(c.req))
+		}
+		return out, done, nil
 	}
 }
 
@@ -156,6 +161,17 @@ func (c *call) next(ctx context.Context, again bool) (*http.Request, pick.Done, 
 func kind(req *http.Request) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
 	return first
+}
+
+// briefly is the longest body that is sent at once: there is room for it in the buffers of a
+// connection.
+const briefly = 16 << 10
+
+// brief reports that the instance has the request as soon as it is sent. How long longer requests
+// take to arrive is not known, so they do not count while they wait.
+func (c *call) brief() bool {
+	return c.req.Body == nil || c.req.Body == http.NoBody || c.req.GetBody != nil &&
+		c.req.ContentLength > 0 && c.req.ContentLength <= briefly
 }
 
 // choose picks an instance that has not been tried.

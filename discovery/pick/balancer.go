@@ -144,11 +144,11 @@ func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done,
 		now = b.now()
 	}
 	n, trial := s.choose(ctx, &b.rnd, now), false
-	if n.trial.Load() != noTrial {
+	if b.doubtful(n, now) {
 		n, trial = b.admit(ctx, s, n, now)
 	}
 	b.begin(n)
-	return n.in.Load(), Done{b, n, now, trial, 0}, nil
+	return n.in.Load(), Done{b: b, n: n, began: now, trial: trial}, nil
 }
 
 // begin counts a call.

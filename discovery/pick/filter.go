@@ -43,7 +43,7 @@ func (b *Balancer) PickMatching(
 		return nil, Done{}, &NoInstancesError{Known: true, Registered: s.registered, Draining: s.draining, Filter: f}
 	}
 	b.begin(n)
-	return n.in.Load(), Done{b, n, b.now(), trial, 0}, nil
+	return n.in.Load(), Done{b: b, n: n, began: b.now(), trial: trial}, nil
 }
 
 // matching chooses among the allowed nodes: one on trial only if its trial is due, or there is no
@@ -51,6 +51,7 @@ func (b *Balancer) PickMatching(
 func (s *set) matching(ctx context.Context, b *Balancer, allowed func(*node) bool) (n *node, trial bool) {
 	var first, second, onTrial *node
 	var sum, best float64
+	now := b.now()
 	k, keyed := ctx.Value(keyName{}).(*keyed)
 	if _, ok := b.policy.(hashed); !ok {
 		keyed = false
@@ -59,8 +60,8 @@ func (s *set) matching(ctx context.Context, b *Balancer, allowed func(*node) boo
 		if !allowed(n) {
 			continue
 		}
-		if n.trial.Load() != noTrial {
-			if n.try(b.now(), int64(b.config.ejection.Base)) {
+		if b.doubtful(n, now) {
+			if n.try(now, int64(b.config.ejection.Base)) {
 				return n, true
 			}
 			onTrial = n

@@ -31,12 +31,14 @@ const (
 type node struct {
 	in          atomic.Pointer[discovery.Instance]
 	weight      atomic.Uint64 // float64: the instance's, less while it is new
-	outstanding atomic.Int64  // calls under way; kept if needed
+	outstanding atomic.Int32  // calls under way; kept if needed
+	waiting     atomic.Int32  // of them, those whose kind is answered soon, see quiet.go
 	average
 	fails    atomic.Int32 // calls that failed since the last that did not
 	passed   atomic.Int32 // how often another was taken in its place in a row
 	trial    atomic.Int64 // see trial.go
 	answered atomic.Int64 // when a call was last answered; kept with the latency
+	quiet                 // see quiet.go
 
 	// Guarded by Balancer.mu.
 	gen     uint64  // of the list that had it last
@@ -50,7 +52,7 @@ type node struct {
 	back    int64         // when it came back last
 	out     time.Duration // for how long it was out, or is
 
-	_ [48]byte // see lines
+	_ [24]byte // see lines
 }
 
 // lines: a node takes whole cache lines, and picks read and write the first of them. A pick looks
@@ -182,6 +184,7 @@ type Done struct {
 	began int64
 	trial bool   // it shows whether an ejected instance works again
 	kind  uint16 // the place of its kind in Balancer.kinds plus one; 0: not known
+	soon  bool   // it counts as waiting, see quiet.go
 }
 
 // Since returns a Done to use instead of d, whose call counts from t on, if that is later than the
@@ -200,6 +203,7 @@ func (d Done) Since(t time.Time) Done {
 func (d Done) Kind(name string) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.kind = uint16(hash(name)%kinds) + 1
+		d = d.waits()
 	}
 	return d
 }
@@ -231,6 +235,13 @@ func (d Done) Answered(o Outcome) {
 	if d.b == nil {
 		return
 	}
+	d.learn(o)
+	if d.soon {
+		d.n.heard()
+	}
+}
+
+func (d Done) learn(o Outcome) {
 	measured := d.b.needs&needsLatency != 0
 	var now int64
 	if measured {
@@ -242,6 +253,7 @@ func (d Done) Answered(o Outcome) {
 	}
 	if d.trial {
 		d.n.tried(o)
+		d.cleared(o, now)
 	}
 	if o == Ignored {
 		return

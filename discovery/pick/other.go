@@ -37,7 +37,7 @@ func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) 
 		return nil, Done{}, ErrNoInstances
 	}
 	b.begin(n)
-	return n.in.Load(), Done{b, n, b.now(), false, 0}, nil
+	return n.in.Load(), Done{b: b, n: n, began: b.now()}, nil
 }
 
 // any returns an allowed node, at random, and one on trial only if there is no other; nil if there

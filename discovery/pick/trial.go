@@ -36,7 +36,7 @@ func (n *node) tried(o Outcome) {
 func (b *Balancer) admit(ctx context.Context, s *set, n *node, now int64) (taken *node, trial bool) {
 	at, patience := b.now(), int64(b.config.ejection.Base)
 	for range otherTries {
-		if v := n.trial.Load(); v == noTrial {
+		if !b.doubtful(n, at) {
 			return n, false
 		}
 		if n.try(at, patience) {

@@ -65,9 +65,9 @@ func (p *pool) choose(ctx context.Context, rnd *source, now, spillAt int64) *nod
 		}
 	}
 	n := p.levels[at].choose(ctx, now)
-	if spillAt > 0 && n.outstanding.Load() >= spillAt {
+	if spillAt > 0 && int64(n.outstanding.Load()) >= spillAt {
 		for i := at + 1; i < len(p.levels); i++ {
-			if m := p.levels[i].choose(ctx, now); m.outstanding.Load() < spillAt {
+			if m := p.levels[i].choose(ctx, now); int64(m.outstanding.Load()) < spillAt {
 				return m
 			}
 		}

@@ -1,0 +1,166 @@
+package pick_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+// quiet has instances a to d that answer calls of kind k after 10 ms.
+func quiet(t *testing.T, f func(t *testing.T, b *pick.Balancer)) {
+	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
+		for _, id := range []string{"a", "b", "c", "d"} {
+			done := picked(t, b, id).Kind("k")
+			time.Sleep(10 * time.Millisecond)
+			done.Report(pick.Success)
+		}
+		f(t, b)
+	})
+}
+
+// others answers n calls, and says how many a got of them.
+func others(t *testing.T, b *pick.Balancer, n int) (a int) {
+	t.Helper()
+	for range n {
+		in, done, err := b.Pick(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done = done.Kind("k"); in.ID == "a" {
+			a++
+		}
+		time.Sleep(10 * time.Millisecond)
+		done.Report(pick.Success)
+	}
+	return a
+}
+
+// A call that still waits, for a second when its kind is answered soon, keeps new ones away from an
+// instance that answers nobody, until it answers.
+func TestQuiet(t *testing.T) {
+	quiet(t, func(t *testing.T, b *pick.Balancer) {
+		one, two := picked(t, b, "a").Kind("k"), picked(t, b, "a").Kind("k")
+		time.Sleep(900 * time.Millisecond)
+		want(t, b, "good", "good", "good", "good")
+		picked(t, b, "a").Report(pick.Ignored)
+		time.Sleep(100 * time.Millisecond)
+		if n := others(t, b, 100); n != 0 {
+			t.Errorf("%d calls", n)
+		}
+		want(t, b, "doubt", "good", "good", "good")
+		one.Report(pick.Success)
+		want(t, b, "good", "good", "good", "good")
+		if n := others(t, b, 40); n != 10 {
+			t.Errorf("%d calls", n)
+		}
+		two.Report(pick.Success)
+	})
+}
+
+// When those calls end without an answer it is ejected, and does not come back by that.
+func TestQuietUntilTheEnd(t *testing.T) {
+	quiet(t, func(t *testing.T, b *pick.Balancer) {
+		one, two := picked(t, b, "a").Kind("k"), picked(t, b, "a").Kind("k")
+		time.Sleep(time.Second)
+		others(t, b, 10)
+		one.Report(pick.TimedOut)
+		two.Report(pick.TimedOut)
+		want(t, b, "out", "good", "good", "good")
+		if n := others(t, b, 100); n != 0 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// When their callers have given them up there is nobody to hear from: one call tries.
+func TestQuietGivenUp(t *testing.T) {
+	quiet(t, func(t *testing.T, b *pick.Balancer) {
+		one := picked(t, b, "a").Kind("k")
+		time.Sleep(time.Second)
+		others(t, b, 10)
+		one.Report(pick.Ignored)
+		trial := picked(t, b, "a").Kind("k")
+		if n := others(t, b, 50); n != 0 {
+			t.Errorf("%d calls", n)
+		}
+		trial.Report(pick.Success)
+		want(t, b, "good", "good", "good", "good")
+	})
+}
+
+// Who answers while one call waits is in no doubt, and a trial shows it of who was called by nobody
+// else. It is believed then.
+func TestQuietCallOnly(t *testing.T) {
+	quiet(t, func(t *testing.T, b *pick.Balancer) {
+		one := picked(t, b, "a").Kind("k")
+		for range 10 {
+			time.Sleep(500 * time.Millisecond)
+			if n := others(t, b, 4); n != 1 {
+				t.Fatalf("%d calls", n)
+			}
+		}
+		time.Sleep(time.Second)
+		if n := others(t, b, 8); n != 0 {
+			t.Fatalf("%d calls", n)
+		}
+		time.Sleep(pick.DefaultBase)
+		picked(t, b, "a").Kind("k").Report(pick.Success) // the trial
+		for range 10 {
+			time.Sleep(3 * time.Second)
+			if n := others(t, b, 4); n != 1 {
+				t.Fatalf("%d calls of one that is believed", n)
+			}
+		}
+		one.Report(pick.Success)
+	})
+}
+
+// Calls that may take their time, or are not known to be answered soon, tell nothing while they wait.
+func TestQuietKinds(t *testing.T) {
+	quiet(t, func(t *testing.T, b *pick.Balancer) {
+		done := picked(t, b, "b").Kind("slow")
+		time.Sleep(400 * time.Millisecond)
+		done.Report(pick.Success)
+		for _, kind := range []string{"slow", "unknown", ""} {
+			done := picked(t, b, "a")
+			if kind != "" {
+				done = done.Kind(kind)
+			}
+			time.Sleep(3 * time.Second)
+			if n := others(t, b, 4); n != 1 {
+				t.Errorf("%q: %d calls", kind, n)
+			}
+			done.Report(pick.Ignored)
+		}
+		answer := picked(t, b, "a").Kind("k") // its body is read for long
+		answer.Answered(pick.Success)
+		time.Sleep(3 * time.Second)
+		if n := others(t, b, 4); n != 1 {
+			t.Errorf("%d calls while an answer is read", n)
+		}
+		answer.Release()
+	})
+}
+
+// When nobody answers all are called.
+func TestQuietEverywhere(t *testing.T) {
+	quiet(t, func(t *testing.T, b *pick.Balancer) {
+		for _, id := range []string{"a", "b", "c", "d"} {
+			picked(t, b, id).Kind("k")
+		}
+		time.Sleep(time.Second)
+		got := make(map[string]bool)
+		for range 100 {
+			in, done, err := b.Pick(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			done.Report(pick.Ignored)
+			got[in.ID] = true
+		}
+		if len(got) < 4 {
+			t.Errorf("only %v are called", got)
+		}
+	})
+}
