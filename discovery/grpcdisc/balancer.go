@@ -66,7 +66,8 @@ type policy struct {
 	settings settings
 	child    balancer.Balancer // nil while there is no endpoint
 
-	table atomic.Pointer[table]
+	table    atomic.Pointer[table]
+	streamed sync.Map // string: bool, which methods stream
 
 	mu     sync.Mutex     // guards what follows, and the order of updates to cc
 	picks  *pick.Balancer // from the first state on

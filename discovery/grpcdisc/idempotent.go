@@ -32,6 +32,16 @@ func declared(method string) bool {
 	return level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS || level == descriptorpb.MethodOptions_IDEMPOTENT
 }
 
+// streams reports whether a method streams. Each pick asks, so the answers are kept.
+func (p *policy) streams(method string) bool {
+	if known, ok := p.streamed.Load(method); ok {
+		return known.(bool)
+	}
+	is := streams(method)
+	p.streamed.Store(method, is)
+	return is
+}
+
 // streams reports whether a method streams, by its proto. Such a call may be quiet as long as it
 // likes: silence says nothing about the instance.
 func streams(method string) bool {

@@ -110,11 +110,16 @@ func (i *interceptor) intercept(
 	i.retries.Earn()
 	i.hedges.Earn()
 	into, ok := reply.(proto.Message)
-	if !ok || i.attempts == 1 || !i.idempotent(method) {
+	out, is := req.(proto.Message)
+	if !ok || !is || i.attempts == 1 || !i.idempotent(method) {
 		return once(ctx, func(ctx context.Context) error { return invoke(ctx, method, req, reply, cc, opts...) })
 	}
+	if i.limit > 0 || i.hedging > 0 {
+		// An attempt that is given up may encode the request after the call, when it is the caller's.
+		out = proto.Clone(out)
+	}
 	c := &call{ctx: ctx, invoke: func(ctx context.Context, reply proto.Message, opts []grpc.CallOption) error {
-		return invoke(ctx, method, req, reply, cc, opts...)
+		return invoke(ctx, method, out, reply, cc, opts...)
 	}, reply: into.ProtoReflect().Type(), opts: opts}
 	plan := attempt.Plan{Most: i.attempts, Limit: i.limit, Hedge: i.hedging, Retries: i.retries, Hedges: i.hedges}
 	r := attempt.Run(ctx, plan, c.try, func(attempt.Result[answer]) {})

@@ -68,6 +68,7 @@ type server struct {
 	accepted atomic.Int32
 	calls    atomic.Int32
 	fails    atomic.Bool
+	brief    atomic.Bool   // streams end at once
 	takes    atomic.Int64  // how long a call takes, in nanoseconds
 	hold     chan struct{} // calls with the service "hold" wait for it to be closed
 	held     chan struct{} // gets one for each of them
@@ -122,6 +123,9 @@ func serveAt(t testing.TB, addr string) *server {
 		),
 		grpc.StreamInterceptor(
 			func(_ any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
+				if s.brief.Load() {
+					return nil
+				}
 				<-stream.Context().Done() // a stream on which nothing comes
 				return stream.Context().Err()
 			},

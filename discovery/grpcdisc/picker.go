@@ -108,7 +108,11 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 				if t != nil {
 					t.picked(in)
 				}
-				r.Done = report(info, t, done.Kind(info.FullMethodName), r.Done)
+				streams := k.p.streams(info.FullMethodName)
+				if !streams {
+					done = done.Kind(info.FullMethodName)
+				}
+				r.Done = report(info, t, done, streams, r.Done)
 				return r, nil
 			}
 		}
@@ -125,7 +129,9 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 // not the instance.
 const paused = 250 * time.Millisecond
 
-func report(call balancer.PickInfo, t *trace, done pick.Done, then func(balancer.DoneInfo)) func(balancer.DoneInfo) {
+func report(
+	call balancer.PickInfo, t *trace, done pick.Done, streams bool, then func(balancer.DoneInfo),
+) func(balancer.DoneInfo) {
 	return func(info balancer.DoneInfo) {
 		o, about := outcome(info), pick.AttemptInfo{Err: info.Err}
 		if t != nil {
@@ -135,8 +141,11 @@ func report(call balancer.PickInfo, t *trace, done pick.Done, then func(balancer
 				about.Err = errNoAnswer
 			}
 		}
-		if o == pick.TimedOut && (late(call.Ctx) || streams(call.FullMethodName)) {
+		if o == pick.TimedOut && (late(call.Ctx) || streams) {
 			o = pick.Ignored
+		}
+		if streams { // it counts for its kind only now, since it may be quiet
+			done = done.Kind(call.FullMethodName)
 		}
 		done.Report(o)
 		about.Outcome = o

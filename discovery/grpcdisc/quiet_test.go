@@ -3,17 +3,20 @@ package grpcdisc_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/fairlead-go/fairlead/discovery/grpcdisc"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A process stands still, and calls of it have all the time in the world: one of a caller who makes
-// one after the other comes to it, the next ones not, and that one has its answer in the end.
+// A process is frozen, and the calls have no deadline. Of a caller who makes one call after the
+// other one comes to it and no other, and gets its answer in the end.
 func TestFrozenProcessWithoutDeadline(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -39,7 +42,7 @@ func TestFrozenProcessWithoutDeadline(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(5 * time.Second): // it may wait for as long as it likes
+		case <-time.After(5 * time.Second): // the call goes on
 			waiting++
 			go func() { late <- <-answer }()
 		}
@@ -54,4 +57,38 @@ func TestFrozenProcessWithoutDeadline(t *testing.T) {
 		}
 	}
 	awaitSpread(t, cc, &servers[0].server, &servers[1].server, &servers[2].server)
+}
+
+// A quiet stream keeps no calls from its instance, though most streams of its method end soon.
+func TestQuietStreamKeepsNoCallsAway(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	servers := []*server{serve(t), serve(t), serve(t)}
+	for i, s := range servers {
+		s.brief.Store(true)
+		register(t, r, fmt.Sprint(i), s)
+	}
+	cc := connect(t, directory(t, c), lb(grpcdisc.RoundRobin, `"ejection":{"base":"1h"}`))
+	awaitSpread(t, cc, servers...)
+	ctx := within(t)
+	watch := func() healthpb.Health_WatchClient {
+		stream, err := healthpb.NewHealthClient(cc).Watch(ctx, new(healthpb.HealthCheckRequest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream
+	}
+	for range 20 {
+		if _, err := watch().Recv(); err != io.EOF {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range servers {
+		s.brief.Store(false)
+	}
+	watch()
+	<-time.After(1500 * time.Millisecond) // the stream is quiet for so long, and nothing else is called
+	if got := spread(t, cc, 30); len(got) != len(servers) {
+		t.Errorf("calls went to %v", got)
+	}
 }

@@ -17,9 +17,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A process stands still, and requests of it, which are not repeated, have all the time in the
-// world: one of a caller who makes one after the other comes to it, the next ones not, and that one
-// has its answer in the end.
+// A process is frozen, and the requests, which are not repeated, have no deadline. Of a caller who
+// makes one request after the other one comes to it and no other, and gets its answer in the end.
 func TestFrozenProcessWithoutDeadline(t *testing.T) {
 	var servers []*clienttest.Process
 	for range 3 {
@@ -52,7 +51,7 @@ func TestFrozenProcessWithoutDeadline(t *testing.T) {
 	}
 	await(t, tr, 3)
 	ctx := within(t)
-	for range 3 { // all have answered what is asked for below
+	for range 3 { // all have answered this kind of request
 		if err := post(ctx, tr); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +68,7 @@ func TestFrozenProcessWithoutDeadline(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(5 * time.Second): // it may wait for as long as it likes
+		case <-time.After(5 * time.Second): // the request goes on
 			waiting++
 			go func() { late <- <-answer }()
 		}

@@ -47,8 +47,15 @@
 // [TimedOut] after a second and more) ejects it at once if it answered nothing in the second half
 // of that wait. If it did answer, it gets no new call until one under way is answered, for
 // [Ejection.Base] at most. A call with a kind ([Done.Kind]) counts as TimedOut only if its kind is
-// usually answered sooner, so one slow method discredits no instance. All this needs a policy that
-// looks at latency, or [WithLatency].
+// usually answered sooner, so one slow method discredits no instance.
+//
+// A call of a kind that is usually answered within a third of a second counts while it still waits,
+// however long its deadline is. An instance that has answered nothing for a second while such calls
+// waited gets no new ones, until it answers one of them or [Ejection.Base] is over; then it gets one
+// to try. If it answers that one while the others still wait, they are taken for slow, and it gets
+// its share for ten minutes whatever waits. If all instances are so, all are called.
+//
+// All this needs a policy that looks at latency, or [WithLatency].
 //
 // # Cost
 //

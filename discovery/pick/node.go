@@ -32,7 +32,7 @@ type node struct {
 	in          atomic.Pointer[discovery.Instance]
 	weight      atomic.Uint64 // float64: the instance's, less while it is new
 	outstanding atomic.Int32  // calls under way; kept if needed
-	waiting     atomic.Int32  // of them, those whose kind is answered soon, see quiet.go
+	waiting     atomic.Int32  // those whose kind is answered soon, see quiet.go
 	average
 	fails    atomic.Int32 // calls that failed since the last that did not
 	passed   atomic.Int32 // how often another was taken in its place in a row
@@ -200,6 +200,10 @@ func (d Done) Since(t time.Time) Done {
 // Kind returns a Done to use instead of d, whose call is of a kind, named by its method, say. A
 // call without an answer is then compared with the latency of its kind, on all instances: one slow
 // method says nothing about an instance that answers others soon. A hash distinguishes 256 kinds.
+//
+// Call it at once when the instance gets the whole request, so that the call counts while it waits:
+// see Silence in the package documentation. A call that may take its time, a stream or a long
+// upload, say, gets its kind just before its end is reported.
 func (d Done) Kind(name string) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.kind = uint16(hash(name)%kinds) + 1

@@ -19,7 +19,7 @@ func quiet(t *testing.T, f func(t *testing.T, b *pick.Balancer)) {
 	})
 }
 
-// others answers n calls, and says how many a got of them.
+// others makes n calls that are answered, and returns how many of them instance a got.
 func others(t *testing.T, b *pick.Balancer, n int) (a int) {
 	t.Helper()
 	for range n {
@@ -58,7 +58,8 @@ func TestQuiet(t *testing.T) {
 	})
 }
 
-// When those calls end without an answer it is ejected, and does not come back by that.
+// When those calls end without an answer the instance is ejected, and their end does not bring it
+// back.
 func TestQuietUntilTheEnd(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one, two := picked(t, b, "a").Kind("k"), picked(t, b, "a").Kind("k")
@@ -73,7 +74,7 @@ func TestQuietUntilTheEnd(t *testing.T) {
 	})
 }
 
-// When their callers have given them up there is nobody to hear from: one call tries.
+// When the callers have given those calls up, no answer can come: one call tries.
 func TestQuietGivenUp(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a").Kind("k")
@@ -89,8 +90,20 @@ func TestQuietGivenUp(t *testing.T) {
 	})
 }
 
-// Who answers while one call waits is in no doubt, and a trial shows it of who was called by nobody
-// else. It is believed then.
+// A call that has only begun says nothing, for however long the instance was not called before.
+func TestQuietAfterIdling(t *testing.T) {
+	quiet(t, func(t *testing.T, b *pick.Balancer) {
+		time.Sleep(time.Minute)
+		one := picked(t, b, "a").Kind("k")
+		if n := others(t, b, 8); n != 2 {
+			t.Errorf("%d calls", n)
+		}
+		one.Report(pick.Success)
+	})
+}
+
+// An instance that answers other calls while one waits is not in doubt. If there were no others, a
+// trial shows that it answers, and it is believed for a while.
 func TestQuietCallOnly(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a").Kind("k")
@@ -109,14 +122,14 @@ func TestQuietCallOnly(t *testing.T) {
 		for range 10 {
 			time.Sleep(3 * time.Second)
 			if n := others(t, b, 4); n != 1 {
-				t.Fatalf("%d calls of one that is believed", n)
+				t.Fatalf("%d calls of an instance that is believed", n)
 			}
 		}
 		one.Report(pick.Success)
 	})
 }
 
-// Calls that may take their time, or are not known to be answered soon, tell nothing while they wait.
+// Calls that may take their time, or are not known to be answered soon, say nothing while they wait.
 func TestQuietKinds(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		done := picked(t, b, "b").Kind("slow")
@@ -143,7 +156,7 @@ func TestQuietKinds(t *testing.T) {
 	})
 }
 
-// When nobody answers all are called.
+// When no instance answers all of them are called.
 func TestQuietEverywhere(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		for _, id := range []string{"a", "b", "c", "d"} {

@@ -28,6 +28,8 @@ const (
 	follows  = "./internal/follow"
 	pairs    = "./internal/duplex"
 	relapses = "./internal/relapse"
+	picks    = "./discovery/pick"
+	grpcs    = "./discovery/grpcdisc"
 
 	cores = "Scenario|Model|Core"
 )
@@ -382,4 +384,20 @@ var mutants = []mutant{
 	{name: "restored: a user who may not read a key of the lease does not look", file: "internal/relapse/read.go",
 		old: "if err != nil && clientv3.Code(err) != codes.PermissionDenied {\n\t\treturn err\n\t}\n\tkeys",
 		new: "if err != nil {\n\t\treturn err\n\t}\n\tkeys", pkg: locks, tests: "TestReleasedOverARestore"},
+
+	{name: "quiet: calls that wait say nothing", file: "discovery/pick/quiet.go",
+		old: "n.waiting.Load() > 0 && n.hushed(now)", new: "false && n.hushed(now)", pkg: picks, tests: "Quiet"},
+	{name: "quiet: slow kinds count", file: "discovery/pick/quiet.go",
+		old: "|| hurry*usual > float64(longSilence) {", new: "{", pkg: picks, tests: "Quiet"},
+	{name: "quiet: an answer does not end the silence", file: "discovery/pick/quiet.go",
+		old: "now - max(n.answered.Load(), n.since.Load())", new: "now - n.since.Load()", pkg: picks, tests: "Quiet"},
+	{name: "quiet: an old answer is silence enough", file: "discovery/pick/quiet.go",
+		old: "now - max(n.answered.Load(), n.since.Load())", new: "now - n.answered.Load()", pkg: picks, tests: "Quiet"},
+	{name: "quiet: when all have given up the doubt stays", file: "discovery/pick/quiet.go",
+		old: "n.trial.CompareAndSwap(n.doubted.Swap(0), trialDue)",
+		new: "_ = n.doubted.Load()", pkg: picks, tests: "Quiet"},
+	{name: "quiet: nobody is believed", file: "discovery/pick/quiet.go",
+		old: "d.n.believed.Store(now + int64(belief))", new: "d.n.believed.Store(now)", pkg: picks, tests: "Quiet"},
+	{name: "quiet: streams count", file: "discovery/grpcdisc/picker.go",
+		old: "\t\t\t\tif !streams {\n", new: "\t\t\t\tif streams || !streams {\n", pkg: grpcs, tests: "Quiet"},
 }
