@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/http"
+	"net/http/httptest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -11,6 +14,9 @@ import (
 
 	"github.com/fairlead-go/fairlead/adapters/prom"
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/httpdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -35,4 +41,81 @@ func Example() {
 	n, err := testutil.GatherAndCount(registry, "fairlead_attempts_total")
 	fmt.Println(n, err)
 	// Output: 1 <nil>
+}
+
+// Everything that can be seen of services: the instances that this process registers and drains,
+// the calls that it makes and to which instances, how they are split, and the age of its views.
+func ExampleServices() {
+	server, err := etcdtest.SharedMain()
+	if err != nil {
+		log.Fatal(err)
+	}
+	cli, err := clientv3.New(clientv3.Config{Endpoints: server.Endpoints(), Logger: zap.NewNop()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s := prom.NewServices()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(s)
+
+	// Whoever is called: what happens to the registration, drains above all.
+	records := discovery.JSON{Base: "/example-prom/"}
+	registrar := discovery.NewRegistrar(cli, discovery.WithFormat(records), discovery.WithEvents(s.Event))
+	defer registrar.Close()
+	backend := httptest.NewServer(http.NotFoundHandler())
+	defer backend.Close()
+	orders, err := registrar.Register(ctx, discovery.Instance{
+		Service: "orders", ID: "1", Version: "v1", Addresses: []string{backend.URL},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Whoever calls: ejections and attempts by hooks, the rest when the registry is collected.
+	directory := discovery.NewDirectory(cli, discovery.WithFormat(records))
+	defer directory.Close()
+	transport := httpdisc.New(directory, httpdisc.WithPicking(s.Picking()))
+	defer transport.Close()
+	view, err := directory.Subscribe("orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s.Follow("orders", func() []pick.Status { return transport.Statuses("orders") })
+	s.FollowSplit("orders", func() []pick.SubsetStatus { return transport.Split("orders") })
+	s.FollowViews("orders", view.Clusters)
+
+	resp, err := (&http.Client{Transport: transport}).Get("http://orders/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	families, err := registry.Gather()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range families {
+		fmt.Println(f.GetName())
+	}
+	if err := orders.Drain(ctx, time.Second); err != nil {
+		log.Fatal(err)
+	}
+	n, err := testutil.GatherAndCount(registry, "fairlead_registration_drain_seconds_total")
+	fmt.Println("drains of", n, "service", err)
+	// Output:
+	// fairlead_instance_attempts_total
+	// fairlead_instance_draining
+	// fairlead_instance_ejected
+	// fairlead_instance_latency_seconds
+	// fairlead_instance_outstanding
+	// fairlead_instance_share
+	// fairlead_instance_trial
+	// fairlead_registration_events_total
+	// fairlead_view_age_seconds
+	// fairlead_view_instances
+	// fairlead_view_stale
+	// fairlead_view_used
+	// drains of 1 service <nil>
 }

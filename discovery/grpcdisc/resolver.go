@@ -70,7 +70,7 @@ func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) *Builder 
 func (b *Builder) refuse(what string) { b.err = fmt.Errorf("%w: %s", discovery.ErrInvalid, what) }
 
 // Builder makes resolvers, and knows the state of the instances of their connections
-// ([Builder.Statuses]). It is safe for concurrent use.
+// ([Builder.Statuses]) and how their calls are split ([Builder.Split]). It is safe for concurrent use.
 type Builder struct {
 	directory *discovery.Directory
 	opts      []pick.Option
@@ -112,6 +112,20 @@ func (b *Builder) Statuses(service string) (list []pick.Status) {
 		}
 	}
 	return list
+}
+
+// Split returns the present split of a service's calls, see [pick.Balancer]; of several connections
+// that of the first one made. It is nil if there is none, or no connection knows the service.
+func (b *Builder) Split(service string) []pick.SubsetStatus {
+	b.mu.Lock()
+	live := slices.Clone(b.live)
+	b.mu.Unlock()
+	for _, p := range live {
+		if picks := p.picks.Load(); p.service == service && picks != nil {
+			return picks.Split()
+		}
+	}
+	return nil
 }
 
 // drop forgets a resolver that is closed.

@@ -57,16 +57,21 @@ func TestSplitWhileCallsRun(t *testing.T) {
 			setSplit(t, c, "v1=95 v2=5")
 
 			reported := make(chan string, 100)
-			hooks := pick.Hooks{Split: func(list []pick.SubsetStatus) {
+			inWords := func(list []pick.SubsetStatus) string {
 				var words []string
 				for _, s := range list {
 					words = append(words, fmt.Sprintf("%s=%.0f", s.Filter, s.Share))
 				}
-				reported <- strings.Join(words, " ")
-			}}
+				return strings.Join(words, " ")
+			}
+			hooks := pick.Hooks{Split: func(list []pick.SubsetStatus) { reported <- inWords(list) }}
+			builder := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(hooks)))
+			if list := builder.Split(t.Name()); list != nil {
+				t.Errorf("before there is a connection: %+v", list)
+			}
 			cc, err := grpc.NewClient(
 				"etcd:///"+t.Name(),
-				grpc.WithResolvers(grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(hooks)))),
+				grpc.WithResolvers(builder),
 				grpc.WithTransportCredentials(
 					insecure.NewCredentials(),
 				),
@@ -109,6 +114,9 @@ func TestSplitWhileCallsRun(t *testing.T) {
 						return false
 					}
 				})
+				if now := inWords(builder.Split(t.Name())); now != split {
+					t.Errorf("the builder says %q, not %q", now, split)
+				}
 				const n = 500
 				canaries := 0
 				for range n {
