@@ -14,13 +14,13 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/internal/response"
 )
 
-// acquireFor bounds the request that takes ownership. It is a write, which cannot be
-// repeated on another member as a read can; when it fails, the key is just read, for which
-// at least half of the caller's time is left.
+// acquireFor bounds the request that takes ownership. It is a write, which cannot be repeated on
+// another member as a read can. When it fails, the key is only read; at least half of the caller's
+// time is left for that.
 const acquireFor = time.Second
 
-// asking is a request under way that puts a leasing key, and what the watch saw of that
-// meanwhile. Its fields are guarded by leasing.mu.
+// asking is a request under way that puts a leasing key, with the events that the watch saw of that
+// key meanwhile. Its fields are guarded by leasing.mu.
 type asking struct {
 	t       *tenure
 	created int64 // create revision of the last leasing key seen that is attached to our lease
@@ -52,7 +52,7 @@ func (l *leasing) get(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
 	return r, nil
 }
 
-// ask passes a get on.
+// ask sends a get to the cluster.
 func (l *leasing) ask(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
 	if l.isClosed() {
 		return nil, ErrClosed
@@ -61,7 +61,7 @@ func (l *leasing) ask(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
 	return r.Get(), err
 }
 
-// do passes an operation on and notes the revision of its answer.
+// do sends an operation to the cluster and notes the revision of the answer.
 func (l *leasing) do(ctx context.Context, op v3.Op) (v3.OpResponse, error) {
 	r, err := l.inner.Do(ctx, op)
 	if err != nil {
@@ -75,8 +75,8 @@ func (l *leasing) do(ctx context.Context, op v3.Op) (v3.OpResponse, error) {
 	return r, nil
 }
 
-// begin notes that a request is to be made that takes ownership of the key; nil if it would be in
-// vain or is not needed.
+// begin notes a request that will take ownership of the key. It returns nil if such a request would
+// be in vain or is not needed.
 func (l *leasing) begin(key string) *asking {
 	if strings.HasPrefix(key, l.pfx) {
 		return nil
@@ -92,8 +92,8 @@ func (l *leasing) begin(key string) *asking {
 	return a
 }
 
-// acquire reads a key and takes ownership of it, if nobody has it. It returns nil if the
-// key was not even read.
+// acquire reads a key and takes ownership of it if it has no owner. It returns nil if the key could
+// not even be read.
 func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking) *v3.GetResponse {
 	lk := l.leasingKey(key)
 	limit := acquireFor
@@ -134,8 +134,8 @@ func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking)
 	return (*v3.GetResponse)(answer(kv, r.Header, op))
 }
 
-// failed ends a request to take ownership that may yet be executed. Then the watch will see a
-// leasing key that nobody asked for, and delete it.
+// failed ends a request to take ownership that may still be executed. The watch then sees a leasing
+// key without a request, and deletes it.
 func (l *leasing) failed(key string, a *asking, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

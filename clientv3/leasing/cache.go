@@ -1,6 +1,6 @@
 package leasing
 
-// What is owned, and reads of it.
+// The owned keys, and reads of them.
 
 import (
 	"slices"
@@ -14,19 +14,20 @@ import (
 )
 
 const (
-	// maxOwned and maxBytes bound what is kept in memory, and at the same time how many
-	// keys the lease of a session that expires takes with it.
+	// maxOwned and maxBytes bound the memory of owned keys, and the number of leasing keys that are
+	// deleted when the lease of a session expires.
 	maxOwned = 10_000
 	maxBytes = 64 << 20
-	// holdOff is how long a key that was asked back, or that another process owns, is only read:
-	// long enough for a waiting writer to write it, short for a key that is read often.
+	// holdOff is how long this process does not take ownership of a key that it had to give up, or
+	// that another process owns. A waiting writer can write the key meanwhile; for a key that is
+	// read often it is short.
 	holdOff = time.Second
-	// maxQuiet bounds what is remembered of such keys.
+	// maxQuiet bounds the number of such keys that are remembered.
 	maxQuiet = 10_000
 )
 
-// plain reports whether op, a get, reads the current state of one key, and has no mistake
-// that the client has to name. To the server a revision below 0 is the current one.
+// plain reports whether op, a get, reads the current state of one key and is valid; the client
+// names the mistakes of others. To the server a revision below 0 is the current one.
 func (l *leasing) plain(op *v3.Op) bool {
 	return len(op.KeyBytes()) > 0 && op.RangeBytes() == nil && op.Rev() <= 0 &&
 		(!op.IsSortSet() || op.IsSortOptionValid())
@@ -42,14 +43,14 @@ func (l *leasing) cached(op *v3.Op) (*v3.GetResponse, bool) {
 	}
 	kv, header := e.kv, e.t.latest
 	l.mu.RUnlock()
-	if !l.valid(e.t) { // asked after the value was taken: see there
+	if !l.valid(e.t) { // called after the value was read; valid says why
 		return nil, false
 	}
 	return (*v3.GetResponse)(answer(kv, header, op)), true
 }
 
-// answer is the response to a plain get of a key that is kv: as from the server, a key that the
-// bounds on its revisions leave out counts all the same. It shares nothing with kv.
+// answer is the response to a plain get of kv. As in the server's answers, Count includes a key
+// that the bounds on revisions leave out. The response shares nothing with kv.
 func answer(kv *mvccpb.KeyValue, header *pb.ResponseHeader, op *v3.Op) *pb.RangeResponse {
 	r := &pb.RangeResponse{Header: copyHeader(header)}
 	if kv == nil {
@@ -79,7 +80,7 @@ func byValue(op *v3.Op) bool {
 	return r.SortTarget == pb.RangeRequest_VALUE
 }
 
-// within reports whether a revision is within bounds of which 0 is none.
+// within reports whether a revision is within bounds; a bound of 0 is none.
 func within(rev, least, most int64) bool {
 	return (least == 0 || rev >= least) && (most == 0 || rev <= most)
 }
@@ -120,8 +121,8 @@ func (l *leasing) relinquish(key string, e *entry) {
 	l.leave(key, e.fence)
 }
 
-// learn replaces what is known of an owned key with what an answer proved, unless that is older. A
-// key with a lease is given back. The caller holds mu.
+// learn replaces the value of an owned key by that of an answer, unless the answer is older. It
+// gives up a key that is attached to a lease. The caller holds mu.
 func (l *leasing) learn(key string, e *entry, kv *mvccpb.KeyValue, header *pb.ResponseHeader) {
 	switch {
 	case header.GetRevision() < e.header.GetRevision():
@@ -134,7 +135,7 @@ func (l *leasing) learn(key string, e *entry, kv *mvccpb.KeyValue, header *pb.Re
 	}
 }
 
-// hush keeps a key from being taken for a while. The caller holds mu.
+// hush makes this process not take ownership of a key for a while. The caller holds mu.
 func (l *leasing) hush(key string) {
 	now := time.Since(l.epoch)
 	if len(l.quiet) >= maxQuiet {
@@ -144,13 +145,14 @@ func (l *leasing) hush(key string) {
 			}
 		}
 		if len(l.quiet) >= maxQuiet {
-			clear(l.quiet) // costs some reads a vain try
+			clear(l.quiet) // some reads then try in vain
 		}
 	}
 	l.quiet[strings.Clone(key)] = now + holdOff
 }
 
-// hushed reports whether the key should not be taken now. The caller holds mu.
+// hushed reports whether this process should not take ownership of the key now. The caller holds
+// mu.
 func (l *leasing) hushed(key string) bool {
 	until, ok := l.quiet[key]
 	if ok && time.Since(l.epoch) >= until {

@@ -1,6 +1,6 @@
 package leasing
 
-// The transaction that a write is made into.
+// A write becomes a transaction with guards.
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// revoked is the value of a leasing key whose owner is asked to delete it; part of
-	// the protocol.
+	// revoked is the value of a leasing key whose owner is to delete it. It is part of the
+	// protocol.
 	revoked = "REVOKE"
-	// perTxn is how many leasing keys are changed by one transaction, and serverOps what
-	// the server takes by default: the comparisons or operations of a transaction,
-	// whichever are more, and those of what is nested in it.
+	// perTxn is how many leasing keys one transaction changes. serverOps is the server's default
+	// limit: it counts the comparisons or the operations of a transaction, whichever are more, and
+	// those of nested transactions.
 	perTxn    = 60
 	serverOps = 128
 )
@@ -25,7 +25,7 @@ type guard struct {
 	key string
 	lk  string
 	end string // "": only lk
-	e   *entry // nil: there must be none
+	e   *entry // nil: there must be no leasing key
 }
 
 func (g *guard) cmp() v3.Cmp {
@@ -34,13 +34,13 @@ func (g *guard) cmp() v3.Cmp {
 	case g.e != nil:
 		return v3.Compare(c, "=", g.e.fence)
 	case g.end != "":
-		// It holds only for a range without keys.
+		// The comparison holds only for a range without keys.
 		return v3.Compare(c, "=", 0).WithRange(g.end)
 	}
 	return v3.Compare(c, "=", 0)
 }
 
-// look is a get of what is in the way.
+// look is a get of the leasing keys because of which the guard does not hold.
 func (g *guard) look() v3.Op {
 	if g.end != "" {
 		return v3.OpGet(g.lk, v3.WithRange(g.end))
@@ -48,7 +48,8 @@ func (g *guard) look() v3.Op {
 	return v3.OpGet(g.lk)
 }
 
-// revoke asks the owner to go. A key without a lease is not touched: it is somebody's.
+// revoke asks the owner to give the key up. It leaves a key without a lease alone, since that is no
+// leasing key.
 func revoke(lk string, then ...v3.Op) v3.Op {
 	return v3.OpTxn(
 		[]v3.Cmp{v3.Compare(v3.LeaseValue(lk), "!=", v3.NoLease), v3.Compare(v3.Value(lk), "!=", revoked)},
@@ -81,7 +82,7 @@ func newAttempt(r request) *attempt {
 	return a
 }
 
-// readBack is an operation after the write that says what it has made of an owned key.
+// readBack is a get after the write, whose answer is the new value of an owned key.
 func (a *attempt) readBack(key string) v3.Op {
 	if a.bare {
 		return v3.OpGet(key, v3.WithKeysOnly()) // the value is known
@@ -89,8 +90,8 @@ func (a *attempt) readBack(key string) v3.Op {
 	return v3.OpGet(key)
 }
 
-// txn is the transaction to be sent. It reads what is in the way if the guards do not hold, and
-// asks the owners of single keys to go, unless they are too many.
+// txn is the transaction to be sent. If the guards do not hold, it reads the leasing keys in the
+// way and asks the owners of single keys to give them up, unless there are too many.
 func (a *attempt) txn() v3.Op {
 	cmps := make([]v3.Cmp, len(a.guards))
 	otherwise := make([]v3.Op, len(a.guards))
@@ -108,15 +109,15 @@ func (a *attempt) txn() v3.Op {
 	return v3.OpTxn(cmps, then, otherwise)
 }
 
-// asks reports whether the transaction itself asks the owner to go.
+// asks reports whether the transaction itself asks the owner to give the key up.
 func (g *guard) asks(guards int) bool { return g.end == "" && g.e == nil && guards <= perTxn }
 
-// response is that to the operation, with the whole header.
+// response returns the response to the operation itself, with the whole header.
 func (a *attempt) response(list []*pb.ResponseOp, header *pb.ResponseHeader) v3.OpResponse {
 	if a.flat {
 		return (*v3.TxnResponse)(&pb.TxnResponse{Header: header, Succeeded: true, Responses: list}).OpResponse()
 	}
-	// What the wrapped KV returned may not be ours alone.
+	// The wrapped KV's response may be shared with others.
 	if put := list[0].GetResponsePut(); put != nil {
 		return (*v3.PutResponse)(&pb.PutResponse{Header: header, PrevKv: put.PrevKv}).OpResponse()
 	}

@@ -25,22 +25,22 @@ var (
 	// ErrLeasingKey is returned for writes of keys that begin with the leasing prefix.
 	ErrLeasingKey = errors.New("leasing: keys that begin with the leasing prefix cannot be written")
 
-	// ErrForeignKey is returned for writes that are blocked by a key in the place of the leasing
-	// key that is not one, since it is attached to no lease. It would never go.
+	// ErrForeignKey is returned for writes of a key whose leasing key exists and is attached to no
+	// lease: no owner has put it, and it would never go.
 	ErrForeignKey = errors.New("leasing: the leasing key's place is taken by a key without a lease")
 )
 
-// closeFor bounds how long closing waits for the cluster; the lease expires otherwise.
+// closeFor bounds how long closing waits for the cluster. If it does not answer, the lease expires.
 const closeFor = 2 * time.Second
 
-// leasing is the KV. Its state is guarded by mu and spread over the files: owned keys and
-// reads (cache.go, acquire.go), writes (write.go), what is given back (release.go), the
-// watch on the leasing prefix (watch.go), sessions (tenure.go).
+// leasing is the KV. Its state is guarded by mu. The files: owned keys and reads (cache.go,
+// acquire.go), writes (write.go), giving keys up (release.go), the watch on the leasing prefix
+// (watch.go), sessions (tenure.go).
 //
-// The rule that everything serves: an entry in owned, read under mu while no own write of it is
-// under way, is what the cluster holds for as long as the leasing key exists. A look at the clock
-// afterwards (tenure.valid) shows that the key existed then. So an entry is removed before the
-// leasing key is.
+// The main rule: as long as the leasing key exists, an entry in owned, read under mu while no own
+// write of it is under way, has the value that the cluster holds. The clock, read afterwards
+// (valid), proves that the leasing key existed when the entry was read. So an entry is removed
+// before its leasing key.
 type leasing struct {
 	inner   v3.KV
 	watcher v3.Watcher
@@ -59,7 +59,7 @@ type leasing struct {
 	leaving map[string]int64         // guarded by mu; create revisions of leasing keys to delete, by key
 	quiet   map[string]time.Duration // guarded by mu; until when, since epoch, a key is not taken
 	waiters map[*waiter]struct{}     // guarded by mu
-	release chan struct{}            // capacity 1: leaving has got something
+	release chan struct{}            // capacity 1; a key was added to leaving
 }
 
 // entry is an owned key.
@@ -71,9 +71,9 @@ type entry struct {
 	writes int                // guarded by leasing.mu; own writes under way: kv may be old
 }
 
-// NewKV returns a KV that owns the keys that it reads, and a function that closes it: that gives up
-// what it owns, for at most 2 s if the cluster does not answer, and ends its goroutines. The KV and
-// Watcher of cl are those of this moment, so that cl.KV may be replaced by the new one.
+// NewKV returns a KV that owns the keys that it reads, and a function that closes it. Closing gives
+// the keys up, for which it waits at most 2 s, and ends the goroutines. NewKV uses the KV and the
+// Watcher that cl has now, so that the new KV may replace cl.KV.
 //
 // The options are those of the session whose lease the leasing keys are attached to. Its
 // TTL, 60 s by default, is how long a write may have to wait for an owner that has
@@ -100,7 +100,7 @@ func NewKV(cl *v3.Client, pfx string, opts ...concurrency.SessionOption) (v3.KV,
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := l.inner.Get(s.Ctx(), pfx, v3.WithKeysOnly()) // for its revision: where the watch begins
+	r, err := l.inner.Get(s.Ctx(), pfx, v3.WithKeysOnly()) // the watch begins at its revision
 	if err != nil {
 		giveUp(s)
 		group.Stop()
@@ -173,5 +173,5 @@ func (l *leasing) isClosed() bool {
 	return l.closed
 }
 
-// leasingKey is where the owner of a key is written.
+// leasingKey is the key that the owner of a key puts.
 func (l *leasing) leasingKey(key string) string { return l.pfx + key }

@@ -1,6 +1,6 @@
 package leasing
 
-// Giving back, and waiting until others have.
+// Giving keys up, and waiting until other owners have given theirs up.
 
 import (
 	"context"
@@ -12,24 +12,25 @@ import (
 )
 
 const (
-	// releaseTry bounds one request to delete leasing keys. It is a write, which is not
-	// repeated on another member when one is silent.
+	// releaseTry bounds one request to delete leasing keys. It is a write, which is not repeated on
+	// another member while one is silent.
 	releaseTry = 2 * time.Second
-	// lookAgain is how long a write waits for the news that the owners in its way have
-	// gone, before it looks itself. The watch may be late or between two connections.
+	// lookAgain is how long a write waits for the watch to report that the owners in its way have
+	// given up, before it asks the cluster itself. The watch may be late or between two
+	// connections.
 	lookAgain = time.Second
 )
 
 // releaseWait is the wait between two tries to delete leasing keys.
 var releaseWait = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second}
 
-// leave starts the deletion of a leasing key, which nobody here relies on any more. The caller
-// holds mu.
+// leave starts the deletion of a leasing key. Nothing in this process relies on the key any more.
+// The caller holds mu.
 func (l *leasing) leave(key string, fence int64) {
 	if l.term == nil {
 		return // gone with the lease
 	}
-	// If there was another one, it was gone before this one was put.
+	// An earlier leasing key of this name was deleted before this one was put.
 	l.leaving[key] = max(l.leaving[key], fence)
 	select {
 	case l.release <- struct{}{}:
@@ -37,8 +38,8 @@ func (l *leasing) leave(key string, fence int64) {
 	}
 }
 
-// giveBack deletes leasing keys until ctx ends. The deletions compare the create
-// revision, so that one that is executed late does no harm.
+// giveBack deletes leasing keys until ctx ends. The deletions compare the create revision, so that
+// a late one does no harm.
 func (l *leasing) giveBack(ctx context.Context) {
 	for failures := 0; ; {
 		list := l.some(perTxn)
@@ -98,11 +99,11 @@ func (l *leasing) remove(ctx context.Context, list map[string]int64) error {
 	return nil
 }
 
-// waiter collects which leasing keys in the way of a write were deleted.
+// waiter collects the deletions of leasing keys that are in the way of a write.
 type waiter struct {
 	guards []guard          // guarded by leasing.mu
 	gone   map[string]int64 // guarded by leasing.mu; leasing key to the revision of its deletion
-	retry  bool             // guarded by leasing.mu; something may have been missed
+	retry  bool             // guarded by leasing.mu; a deletion may have been missed
 	news   chan struct{}    // capacity 1
 }
 
@@ -115,7 +116,7 @@ func (w *waiter) wake() {
 	}
 }
 
-// deleted notes that a leasing key was. The caller holds mu.
+// deleted notes the deletion of a leasing key. The caller holds mu.
 func (w *waiter) deleted(lk string, rev int64) {
 	for i := range w.guards {
 		g := &w.guards[i]
@@ -136,7 +137,7 @@ func (l *leasing) forget(w *waiter) {
 	delete(l.waiters, w)
 }
 
-// await waits until what was in the way has gone, or may have.
+// await returns when the leasing keys in the way are gone, or may be gone.
 func (l *leasing) await(ctx context.Context, w *waiter, b *blocked) error {
 	t := time.NewTimer(lookAgain)
 	defer t.Stop()

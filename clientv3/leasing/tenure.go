@@ -1,6 +1,6 @@
 package leasing
 
-// Sessions: one after the other, since each may be lost.
+// Sessions, one after the other, since each may be lost.
 
 import (
 	"context"
@@ -17,19 +17,19 @@ import (
 // newSession is the wait between two tries to make a session.
 var newSession = backoff.Policy{Base: 50 * time.Millisecond, Max: 2 * time.Second}
 
-// tenure is the time of one session. What is owned is owned by one tenure.
+// tenure is the time of one session. All owned keys belong to the same tenure.
 type tenure struct {
 	s     *concurrency.Session
 	lease v3.LeaseID
 	until atomic.Int64  // time since leasing.epoch; the lease is certainly held before it
-	gone  chan struct{} // capacity 1: a server said that the lease does not exist
-	// latest is guarded by leasing.mu: the newest header of any answer to this KV. All that is
-	// owned and has no write under way is as it was then, so that answers from memory carry it and
-	// their revisions do not go back.
+	gone  chan struct{} // capacity 1; a server said that the lease does not exist
+	// latest is guarded by leasing.mu: the newest header of any answer to this KV. All owned keys
+	// without a write under way have the value of that revision. Answers from memory carry this
+	// header, so that their revisions do not go back.
 	latest *pb.ResponseHeader
 }
 
-// saw takes in the header of an answer. The caller holds leasing.mu.
+// saw notes the header of an answer. The caller holds leasing.mu.
 func (t *tenure) saw(header *pb.ResponseHeader) {
 	if header.GetRevision() > t.latest.GetRevision() {
 		t.latest = header
@@ -40,9 +40,9 @@ func newTenure(s *concurrency.Session) *tenure {
 	return &tenure{s: s, lease: s.Lease(), gone: make(chan struct{}, 1)}
 }
 
-// valid reports whether the lease certainly existed until now, so that whatever was read
-// from memory before the call was current when it was read. It costs a look at the clock;
-// the session is asked only when what it said last has passed.
+// valid reports whether the lease certainly existed until now. Then all that was read from memory
+// before the call was current when it was read. valid reads the clock; it asks the session only
+// when the time that the session gave last has passed.
 func (l *leasing) valid(t *tenure) bool {
 	if time.Since(l.epoch) < time.Duration(t.until.Load()) {
 		return true
@@ -58,7 +58,7 @@ func (l *leasing) valid(t *tenure) bool {
 
 // serve ends the tenure when its session ends, and begins another one.
 func (l *leasing) serve(ctx context.Context, cl *v3.Client, opts []concurrency.SessionOption) {
-	// A lease that was given is gone with the first session.
+	// A lease of WithLease ends with the first session.
 	opts = append(opts[:len(opts):len(opts)], concurrency.WithLease(v3.NoLease), concurrency.WithUntil(ctx))
 	for {
 		l.mu.RLock()
@@ -81,7 +81,7 @@ func (l *leasing) serve(ctx context.Context, cl *v3.Client, opts []concurrency.S
 		l.mu.Unlock()
 		t.s.Orphan()
 		if cause := context.Cause(t.s.Ctx()); !gone && cause != concurrency.ErrSessionExpired {
-			giveUp(t.s) // the caller's context ended, or the client was closed
+			giveUp(t.s) // since the caller's context ended, or the client was closed
 			return
 		}
 		s := l.renew(ctx, cl, opts)
@@ -101,7 +101,7 @@ func (l *leasing) serve(ctx context.Context, cl *v3.Client, opts []concurrency.S
 	}
 }
 
-// renew makes a session as soon as the cluster lets it; nil when ctx ends first.
+// renew makes a new session as soon as the cluster answers; nil if ctx ends first.
 func (l *leasing) renew(ctx context.Context, cl *v3.Client, opts []concurrency.SessionOption) *concurrency.Session {
 	for n := 0; ; n++ {
 		if s, err := concurrency.NewSession(cl, opts...); err == nil {
@@ -113,8 +113,8 @@ func (l *leasing) renew(ctx context.Context, cl *v3.Client, opts []concurrency.S
 	}
 }
 
-// forfeit ends the tenure: nothing is owned any more. It returns the tenure, nil if there
-// was none. The caller holds mu.
+// forfeit ends the tenure, after which this process owns no key. It returns the tenure, nil if
+// there was none. The caller holds mu.
 func (l *leasing) forfeit() *tenure {
 	t := l.term
 	l.term = nil
@@ -124,8 +124,8 @@ func (l *leasing) forfeit() *tenure {
 	return t
 }
 
-// giveUp ends a session and revokes its lease, for a moment at most: the lease expires
-// otherwise.
+// giveUp ends a session and revokes its lease. It waits only briefly: if the cluster does not
+// answer, the lease expires.
 func giveUp(s *concurrency.Session) {
 	s.Orphan()
 	ctx, cancel := context.WithTimeout(s.Client().Ctx(), closeFor)

@@ -11,7 +11,7 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Txn begins a transaction; one that finds nothing to write may be executed from memory.
+// Txn begins a transaction. If it does not write, it may be executed from memory.
 func (l *leasing) Txn(ctx context.Context) v3.Txn { return &txn{l: l, ctx: ctx} }
 
 type txn struct {
@@ -55,7 +55,7 @@ func (t *txn) Commit() (*v3.TxnResponse, error) {
 		for _, call := range t.steps {
 			x = call(x)
 		}
-		return x.Commit() // says what is wrong
+		return x.Commit() // its error says what is wrong
 	}
 	r, err := t.l.transact(t.ctx, v3.OpTxn(t.cmps, t.thenOps, t.elseOps))
 	return r.Txn(), err
@@ -81,8 +81,8 @@ func (l *leasing) transact(ctx context.Context, op v3.Op) (v3.OpResponse, error)
 	return l.do(ctx, op)
 }
 
-// inOrder reports whether nothing is wrong with the transaction; only the client knows
-// what is. Nothing is sent: the context has ended.
+// inOrder reports whether the transaction is valid, which only the client knows. It asks the client
+// with a context that has ended, so that nothing is sent.
 func (l *leasing) inOrder(op v3.Op) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -90,8 +90,8 @@ func (l *leasing) inOrder(op v3.Op) bool {
 	return err == context.Canceled
 }
 
-// evaluate executes a transaction from memory, if it can: the branch that its comparisons
-// choose must not write.
+// evaluate executes a transaction from memory if it can: the branch that the comparisons choose
+// must only read owned keys.
 func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 	x := evaluation{l: l}
 	l.mu.RLock()
@@ -103,7 +103,7 @@ func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 		x.header = x.t.latest
 	}
 	l.mu.RUnlock()
-	if !ok || x.t == nil || !l.valid(x.t) { // asked after the values were taken
+	if !ok || x.t == nil || !l.valid(x.t) { // valid is called after the values were read
 		return nil, false
 	}
 	r.Header = copyHeader(x.header)
@@ -111,10 +111,10 @@ func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 	return r, true
 }
 
-// evaluation is the execution of one transaction from memory, in one hold of mu.
+// evaluation is the execution of one transaction from memory, under mu from beginning to end.
 type evaluation struct {
 	l      *leasing
-	t      *tenure // of all that was read
+	t      *tenure // of all keys that were read
 	header *pb.ResponseHeader
 }
 
@@ -166,8 +166,8 @@ func (x *evaluation) op(op *v3.Op) (*pb.ResponseOp, bool) {
 	return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: answer(kv, nil, op)}}, true
 }
 
-// holds executes a comparison as the server does: of an absent key all numbers are 0, and
-// it has no value that could be compared.
+// holds executes a comparison as the server does: all numbers of an absent key are 0, and
+// comparisons of its value do not hold.
 func (x *evaluation) holds(c *pb.Compare) (holds, ok bool) {
 	if len(c.RangeEnd) > 0 {
 		return false, false
@@ -207,8 +207,8 @@ func (x *evaluation) holds(c *pb.Compare) (holds, ok bool) {
 	return false, false
 }
 
-// finish gives the response and the gets in it the header; that of a nested transaction is empty,
-// as the server's is.
+// finish sets the header of the response and of the gets in it. The header of a nested transaction
+// stays empty, as in the server's answers.
 func (x *evaluation) finish(r *pb.TxnResponse) {
 	for _, op := range r.Responses {
 		if get := op.GetResponseRange(); get != nil {

@@ -1,7 +1,7 @@
 package leasing
 
-// The watch on the leasing prefix: it brings requests of others for keys that are owned here,
-// deletions, and leasing keys that were put by requests given up.
+// The watch on the leasing prefix. It reports requests of other processes for keys that are owned
+// here, deletions, and leasing keys that were put by failed requests.
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 const listTry = 5 * time.Second
 
-// watchWait is the wait before a watch that ended by itself is made anew.
+// watchWait is the wait before a watch that ended by itself is opened again.
 var watchWait = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second}
 
 // follow watches the leasing prefix after rev until ctx ends.
@@ -34,7 +34,8 @@ func (l *leasing) follow(ctx context.Context, rev int64) {
 			l.mu.Unlock()
 			rev = max(rev, r.Header.Revision)
 		}
-		// Compacted, denied, ended by the server, or ctx is over.
+		// The revision was compacted, permission was denied, the server ended the watch, or ctx
+		// ended.
 		for {
 			if backoff.Sleep(ctx, watchWait.Wait(failures)) != nil {
 				return
@@ -49,7 +50,7 @@ func (l *leasing) follow(ctx context.Context, rev int64) {
 	}
 }
 
-// see takes note of an event. The caller holds mu.
+// see handles an event. The caller holds mu.
 func (l *leasing) see(ev *mvccpb.Event) {
 	lk, rev := string(ev.Kv.Key), ev.Kv.ModRevision
 	key := strings.TrimPrefix(lk, l.pfx)
@@ -66,12 +67,12 @@ func (l *leasing) see(ev *mvccpb.Event) {
 		return
 	}
 	if rev > ev.Kv.CreateRevision {
-		l.hush(key) // even if it is another's: the process that asks for it gets it then
+		l.hush(key) // even if another process owns it: the process that asks for it can take it then
 	}
 	l.put(key, ev.Kv)
 }
 
-// put takes note of a leasing key as it is or was. The caller holds mu.
+// put handles a leasing key that exists or existed. The caller holds mu.
 func (l *leasing) put(key string, kv *mvccpb.KeyValue) {
 	if l.term == nil || v3.LeaseID(kv.Lease) != l.term.lease {
 		return
@@ -90,10 +91,11 @@ func (l *leasing) put(key string, kv *mvccpb.KeyValue) {
 		}
 		return
 	}
-	l.leave(key, kv.CreateRevision) // no request asks for it, or no longer
+	l.leave(key, kv.CreateRevision) // no request asks for it any more
 }
 
-// relist compares what is owned with what there is, and returns as of which revision.
+// relist compares the owned keys with the leasing keys in etcd, and returns the revision of the
+// comparison.
 func (l *leasing) relist(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTry)
 	defer cancel()
@@ -115,7 +117,7 @@ func (l *leasing) relist(ctx context.Context) (int64, error) {
 	}
 	for key, a := range l.asking {
 		if found[key] == nil {
-			a.revoked = rev // if it was put before, it is gone again
+			a.revoked = rev // if it was put before, it was deleted again
 		}
 	}
 	for key, kv := range found {

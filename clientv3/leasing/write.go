@@ -1,11 +1,11 @@
 package leasing
 
-// Writes. Each is a transaction that is executed only while, for every key that it may
-// write, the leasing key is ours or there is none; if it is not executed, the same
-// transaction asks the owners in the way to go, and it is tried again when they have.
+// Writes. Each is a transaction that is executed only if, for every key that it may write, the
+// leasing key is ours or there is none. Otherwise the same transaction asks the owners in the way
+// to give their keys up, and is sent again when they have.
 //
-// Nobody holds on to anything while it waits: owners give back what they are asked for whatever
-// else they do, so two that need each other's keys do not wait for ever.
+// No process holds keys while it waits: owners give keys up at once, whatever else they do. So two
+// processes that need each other's keys do not wait for ever.
 
 import (
 	"context"
@@ -21,14 +21,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// again is the wait before a write that was in nobody's way when it failed is tried again.
+// again is the wait before the repetition of a write that failed although no owner was in its way.
 var again = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
 
 // write executes a write.
 func (l *leasing) write(ctx context.Context, req request) (v3.OpResponse, error) {
 	op := req.op
 	if ctx == nil || !op.IsPut() && !op.IsDelete() && !op.IsTxn() || !op.IsTxn() && len(op.KeyBytes()) == 0 {
-		return l.inner.Do(ctx, op) // says what is wrong
+		return l.inner.Do(ctx, op) // its error says what is wrong
 	}
 	spans := make(spans)
 	if err := spans.add(op, l.pfx); err != nil {
@@ -59,8 +59,8 @@ func (l *leasing) write(ctx context.Context, req request) (v3.OpResponse, error)
 	}
 }
 
-// plan looks whose the keys are, notes that writes of the owned ones are under way, and
-// begins to collect what w waits for.
+// plan finds out who owns the keys, notes that writes of our own ones are under way, and begins to
+// collect the deletions that w waits for.
 func (l *leasing) plan(req request, spans spans, w *waiter) (*attempt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,7 @@ func (l *leasing) plan(req request, spans spans, w *waiter) (*attempt, error) {
 		}
 		g := guard{key: s.key, lk: l.leasingKey(s.key), e: l.owned[s.key]}
 		if g.e != nil && len(a.ops)+len(a.owned) >= serverOps {
-			l.relinquish(s.key, g.e) // it could not be read back
+			l.relinquish(s.key, g.e) // its new value could not be read back
 			g.e = nil
 		}
 		if g.e != nil {
@@ -94,7 +94,7 @@ func (l *leasing) plan(req request, spans spans, w *waiter) (*attempt, error) {
 	return a, nil
 }
 
-// rangeGuards are for the leasing keys of a range, and for those that are in it.
+// rangeGuards adds guards for the leasing keys of a range, and for each owned key in it.
 func (l *leasing) rangeGuards(list []guard, s span) []guard {
 	g := guard{lk: l.leasingKey(s.key), end: l.leasingKey(s.end)}
 	if s.end == endOfKeys {
@@ -111,7 +111,7 @@ func (l *leasing) rangeGuards(list []guard, s span) []guard {
 	return list
 }
 
-// try makes one try. blocked is nil if the write was executed or failed.
+// try sends the write once. blocked is nil if the write was executed or failed.
 func (l *leasing) try(ctx context.Context, a *attempt) (r v3.OpResponse, blocked *blocked, err error) {
 	out, err := l.do(ctx, a.txn())
 	if err != nil {
@@ -128,8 +128,8 @@ func (l *leasing) try(ctx context.Context, a *attempt) (r v3.OpResponse, blocked
 	return a.response(answer.Responses[:len(a.ops):len(a.ops)], answer.Header), nil, nil
 }
 
-// settle ends a try: the keys owned are what the gets after the write found, if there
-// are any, and not known any more if the write may have been executed.
+// settle ends a try. Owned keys get the values that the gets after the write found. If the write
+// may have been executed without an answer, their values are not known any more.
 func (l *leasing) settle(a *attempt, gets []*pb.ResponseOp, header *pb.ResponseHeader, unknown bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,9 +147,9 @@ func (l *leasing) settle(a *attempt, gets []*pb.ResponseOp, header *pb.ResponseH
 		}
 		var kv *mvccpb.KeyValue
 		if kvs := gets[n].GetResponseRange().GetKvs(); len(kvs) > 0 {
-			kv = proto.Clone(kvs[0]).(*mvccpb.KeyValue) // lets go of the rest of the answer
+			kv = proto.Clone(kvs[0]).(*mvccpb.KeyValue) // so that the rest of the answer can be freed
 			if a.bare {
-				// Nor do servers say whether it has a lease; it has none.
+				// The answer does not have the lease either, since a plain put attaches none.
 				kv.Value = append([]byte(nil), a.op.ValueBytes()...)
 			}
 		}
@@ -157,13 +157,14 @@ func (l *leasing) settle(a *attempt, gets []*pb.ResponseOp, header *pb.ResponseH
 	}
 }
 
-// blocked is why a write was not executed.
+// blocked is the reason why a write was not executed.
 type blocked struct {
-	keys map[string]struct{} // leasing keys in the way; there may be none any more
+	keys map[string]struct{} // leasing keys in the way; all may be gone by now
 	rev  int64               // as of this revision
 }
 
-// inTheWay reads what is in the way, and asks the owners that the transaction did not ask to go.
+// inTheWay reads the leasing keys in the way, and asks those owners that the transaction has not
+// asked.
 func (l *leasing) inTheWay(ctx context.Context, a *attempt, answer *v3.TxnResponse) (*blocked, error) {
 	b := &blocked{keys: make(map[string]struct{}), rev: answer.Header.GetRevision()}
 	var ask []string
@@ -183,7 +184,7 @@ func (l *leasing) inTheWay(ctx context.Context, a *attempt, answer *v3.TxnRespon
 		for _, kv := range found.GetKvs() {
 			lk := string(kv.Key)
 			if _, seen := b.keys[lk]; seen {
-				continue // in two ranges
+				continue // it is in two ranges
 			}
 			b.keys[lk] = struct{}{}
 			if kv.Lease == 0 {

@@ -11,11 +11,10 @@ import (
 )
 
 const (
-	// maxOps is below the server's default limit of 128 (--max-txn-ops), since the
-	// checkpoint is one more.
+	// maxOps is one below the server's default limit of 128 (--max-txn-ops), for the checkpoint.
 	maxOps = 127
-	// maxBytes is below the server's default limit of 1.5 MiB (--max-request-bytes); a
-	// single greater change goes alone.
+	// maxBytes is below the server's default limit of 1.5 MiB (--max-request-bytes). A greater
+	// change is sent alone.
 	maxBytes = 1 << 20
 )
 
@@ -43,7 +42,7 @@ func (b *batch) add(key string, op clientv3.Op, size int) {
 	b.bytes += len(key) + size
 }
 
-// fits reports that n changes of some bytes fit besides what is there.
+// fits reports whether n more changes of that many bytes fit into the batch.
 func (b *batch) fits(n, bytes int) bool {
 	return len(b.ops) == 0 || len(b.ops)+n <= maxOps && b.bytes+bytes <= maxBytes
 }
@@ -67,9 +66,9 @@ func (m *mirror) flush(ctx context.Context, b *batch, rev int64, complete bool) 
 	return nil
 }
 
-// compare makes the target show the source as of now, and returns that revision.
-// Both sides are read in the order of keys, which is the same on both, whatever the
-// prefixes: what is put or deleted lies behind what was read.
+// compare makes the target equal to the source's present state, and returns its revision. It reads
+// both sides in the order of keys, which is the same for any prefixes: it puts and deletes only
+// keys that both readers have passed.
 func (m *mirror) compare(ctx context.Context) (int64, error) {
 	m.leases.reset()
 	src, dst := newPager(m.source.KV, m.from), newPager(m.target.KV, *m.to)
@@ -83,7 +82,7 @@ func (m *mirror) compare(ctx context.Context) (int64, error) {
 	}
 	m.progress.Comparisons++
 	b := &batch{}
-	if err := m.flush(ctx, b, src.Rev, false); err != nil { // whoever goes on after us has to compare
+	if err := m.flush(ctx, b, src.Rev, false); err != nil { // a mirror that goes on from here has to compare
 		return 0, err
 	}
 	for s != nil || t != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// state is what the checkpoint says, as JSON.
+// state is the value of the checkpoint, as JSON.
 type state struct {
 	Cluster  uint64 `json:"cluster"`  // id of the source
 	Prefix   string `json:"prefix"`   // in the source
@@ -23,19 +23,19 @@ type state struct {
 	Seq      int64  `json:"seq"`      // counts its attempts
 }
 
-// checkpoint is the key of the target that says how far the target is, as this mirror knows it.
-// Every transaction replaces it and is guarded by its modification revision, so that each takes
-// effect once and none after a later one.
+// checkpoint is the key of the target that says how far the target is. Every transaction replaces
+// the checkpoint and is guarded by its mod revision, so that each transaction takes effect once,
+// and none after a later one.
 type checkpoint struct {
 	key   string
 	state state
 	mod   int64 // modification revision; 0 if it does not exist
 }
 
-// errLate says that a write that had been given up was executed after all.
+// errLate is the error when a write that had failed was executed after all.
 var errLate = errors.New("mirror: an earlier write came late")
 
-// load reads the checkpoint; own means that this Run wrote it. Its Writer and Seq stay those of
+// load reads the checkpoint; own reports whether this Run wrote it. Writer and Seq stay those of
 // this Run.
 func (c *checkpoint) load(
 	ctx context.Context,
@@ -60,21 +60,22 @@ func (c *checkpoint) load(
 }
 
 const (
-	// patienceBase is how long the first attempt of a transaction may take. A follower
-	// whose leader has frozen lets one wait for 7 s, while a new leader is there after
-	// one or two.
+	// patienceBase is how long the first attempt of a transaction may take. A follower with a
+	// frozen leader lets a transaction wait for 7 s, although a new leader is elected after one or
+	// two.
 	patienceBase = 2 * time.Second
-	// patienceMax is for targets that really take so long.
+	// patienceMax bounds the time of an attempt, for slow targets.
 	patienceMax = time.Minute
 )
 
-// unchanged is the guard: nothing was written since we last knew.
+// unchanged is the guard of transactions: nobody has written the checkpoint since we read or wrote
+// it.
 func (c *checkpoint) unchanged() clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(c.key), "=", c.mod)
 }
 
-// patiently makes attempts, each with more time, until one is answered. What may have been
-// executed is sent again, also within an attempt.
+// patiently makes attempts, each with more time, until one is answered. Requests that may have been
+// executed are sent again, within an attempt too.
 func patiently[T any](ctx context.Context, attempt func(context.Context) (T, error)) (r T, err error) {
 	for patience := patienceBase; ; patience = min(2*patience, patienceMax) {
 		bounded, cancel := context.WithTimeout(clientv3.WithRepeat(ctx), patience)
@@ -94,7 +95,7 @@ func (c *checkpoint) commit(
 	complete bool,
 	ops []clientv3.Op,
 ) error {
-	c.state.Seq++ // also if this fails: no two attempts look the same
+	c.state.Seq++ // whether this succeeds or not, so that no two attempts look the same
 	next := c.state
 	next.Revision, next.Complete = rev, complete
 	text, err := json.Marshal(next)

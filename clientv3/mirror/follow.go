@@ -10,10 +10,10 @@ import (
 	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
-// leaseCheck is how often the leases of the target are looked at.
+// leaseCheck is the time between two checks of the target's leases.
 const leaseCheck = 500 * time.Millisecond
 
-// follow applies the changes after rev until something ends it, which it returns.
+// follow applies the changes after rev until it fails.
 func (m *mirror) follow(ctx context.Context, rev int64) error {
 	from := clientv3.WithRev(rev + 1)
 	if m.listed != nil && m.listed.Revision() == rev {
@@ -40,7 +40,8 @@ func (m *mirror) follow(ctx context.Context, rev int64) error {
 				return err
 			}
 			if r.IsProgressNotify() && r.Header.Revision > m.mark.state.Revision {
-				// Nothing changed, but a restart shall not begin with compacted revisions.
+				// Nothing changed, but after a restart the mirror must not ask for compacted
+				// revisions.
 				if err := m.flush(ctx, &batch{}, r.Header.Revision, true); err != nil {
 					return err
 				}
@@ -54,8 +55,8 @@ func (m *mirror) follow(ctx context.Context, rev int64) error {
 	}
 }
 
-// apply applies the events of a response, revision by revision, as many in one
-// transaction as fit.
+// apply applies the events of a response, revision by revision. Each transaction has as many as
+// fit.
 func (m *mirror) apply(ctx context.Context, events []*clientv3.Event) error {
 	b := &batch{}
 	var done int64 // the revision up to which b is complete

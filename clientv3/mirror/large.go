@@ -1,7 +1,7 @@
 package mirror
 
-// Changes that do not fit into a request together with the checkpoint: a value may take all of
-// what the server allows a request, since the source was given it by itself.
+// Changes that do not fit into one request with the checkpoint: a single put in the source may have
+// been as large as the server allows.
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// pieces applies ops one by one, and then moves the checkpoint. Meanwhile the checkpoint stays as
-// it was: a mirror that goes on from there applies them again.
+// pieces applies ops one by one, and then moves the checkpoint. If it fails in between, a mirror
+// that continues from the old checkpoint applies them again.
 func (m *mirror) pieces(ctx context.Context, ops []clientv3.Op, rev int64, complete bool) error {
 	for _, op := range ops {
 		was := m.mark.state
@@ -32,8 +32,9 @@ func (m *mirror) pieces(ctx context.Context, ops []clientv3.Op, rev int64, compl
 	return m.mark.commit(ctx, m.target, rev, complete, nil)
 }
 
-// large applies a change that does not fit beside the checkpoint: beside its guard only, since
-// the next change of the checkpoint makes that fail for what comes late; or by itself.
+// large applies a change that does not fit beside the checkpoint. It sends it with the guard alone,
+// since a late change fails once the checkpoint has changed; or, if even that is too large, by
+// itself.
 func (m *mirror) large(ctx context.Context, op clientv3.Op) error {
 	r, err := patiently(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
 		return m.target.Txn(ctx).If(m.mark.unchanged()).Then(op).Commit()
@@ -42,12 +43,12 @@ func (m *mirror) large(ctx context.Context, op clientv3.Op) error {
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return m.bare(ctx, op)
 	case err == nil && !r.Succeeded:
-		return errLate // or another mirror's write: the next commit shows which
+		return errLate // or another mirror wrote the checkpoint: the next commit shows which
 	}
 	return err
 }
 
-// bare applies a change for which there is not even room for a guard.
+// bare applies a change without a guard, since not even the guard fits.
 func (m *mirror) bare(ctx context.Context, op clientv3.Op) error {
 	_, err := patiently(ctx, func(ctx context.Context) (clientv3.OpResponse, error) { return m.target.Do(ctx, op) })
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// leases are those of the target, under the same ids as in the source. They are kept
-// alive as long as keys are attached to them. All methods may be called on nil, when
-// leases are not kept.
+// leases are the target's leases, which have the ids of the source's. They are kept alive as long
+// as keys are attached to them. All methods may be called on nil, which stands for a mirror without
+// leases.
 type leases struct {
 	m    *mirror
-	ctx  context.Context // that of Run: what interrupts the mirror does not end leases
+	ctx  context.Context // that of Run, so that an interruption of the mirror does not end leases
 	kept map[clientv3.LeaseID]*kept
 	keys map[string]clientv3.LeaseID // of keys with a lease
 }
@@ -31,7 +31,7 @@ func newLeases(m *mirror) *leases {
 	return &leases{m: m, kept: make(map[clientv3.LeaseID]*kept), keys: make(map[string]clientv3.LeaseID)}
 }
 
-// reset forgets which keys have leases, before a comparison finds them anew.
+// reset forgets which keys have leases. The comparison that follows finds them again.
 func (l *leases) reset() {
 	if l == nil {
 		return
@@ -45,14 +45,14 @@ func (l *leases) reset() {
 	}
 }
 
-// of returns the lease that a key shall have in the target, and makes it if need be.
+// of returns the lease of a key in the target, and grants it if it does not exist.
 func (l *leases) of(ctx context.Context, key string, kv *mvccpb.KeyValue) (clientv3.LeaseID, error) {
 	id := clientv3.LeaseID(kv.Lease)
 	if l == nil {
 		return clientv3.NoLease, nil
 	}
 	if l.keys[key] == id {
-		return id, nil // with one, or still without
+		return id, nil // known: its lease, or that it has none
 	}
 	if id != clientv3.NoLease && l.kept[id] == nil {
 		there, err := l.make(ctx, id)
@@ -60,7 +60,7 @@ func (l *leases) of(ctx context.Context, key string, kv *mvccpb.KeyValue) (clien
 			return 0, err
 		}
 		if !there {
-			id = clientv3.NoLease // it has ended; the key's deletion follows
+			id = clientv3.NoLease // the source's lease has ended; the key's deletion follows
 		}
 	}
 	l.drop(key)
@@ -71,7 +71,7 @@ func (l *leases) of(ctx context.Context, key string, kv *mvccpb.KeyValue) (clien
 	return id, nil
 }
 
-// make grants a lease in the target as the source has it, unless it is there.
+// make grants a lease in the target with the id and TTL of the source's, unless it exists.
 func (l *leases) make(ctx context.Context, id clientv3.LeaseID) (bool, error) {
 	r, err := l.m.source.TimeToLive(ctx, id)
 	if err != nil || r.TTL <= 0 {
@@ -92,7 +92,7 @@ func (l *leases) make(ctx context.Context, id clientv3.LeaseID) (bool, error) {
 	return true, nil
 }
 
-// drop notes that a key has no lease any more. A lease without keys is not kept.
+// drop notes that a key has no lease any more. A lease without keys is not kept alive.
 func (l *leases) drop(key string) {
 	if l == nil {
 		return
@@ -107,8 +107,8 @@ func (l *leases) drop(key string) {
 	}
 }
 
-// sweep lets the leases expire that have no keys. It does not revoke them: a mirror of
-// another prefix may use them too.
+// sweep stops renewing the leases without keys. It does not revoke them, since a mirror of another
+// prefix may use them too.
 func (l *leases) sweep() {
 	if l == nil {
 		return
@@ -125,7 +125,7 @@ func (l *leases) forget(id clientv3.LeaseID) {
 	delete(l.kept, id)
 }
 
-// lost reports that a lease of the target has ended before that of the source.
+// lost reports whether a lease of the target has ended before that of the source.
 func (l *leases) lost() bool {
 	if l == nil {
 		return false
@@ -138,7 +138,7 @@ func (l *leases) lost() bool {
 	return false
 }
 
-// ended reads what has come in, and reports that nothing will any more.
+// ended reads the renewals that have arrived, and reports whether their channel is closed.
 func (k *kept) ended() bool {
 	for {
 		select {

@@ -12,30 +12,29 @@ import (
 
 // Syncer delivers the keys of a cluster and their changes.
 type Syncer interface {
-	// SyncBase delivers the keys as they are at one revision, up to 1000 in each
-	// response, in the order of keys. Without a revision given to NewSyncer it is that of
-	// the call, which returns when the cluster has said so or ctx has ended. Both channels are
-	// closed at the end; before that the second one gets the error if there was one
-	// (rpctypes.ErrCompacted if the revision was compacted meanwhile). The first one holds up
-	// to 1024 responses that nobody has read yet; if there are more, it must be read to its end or
-	// ctx cancelled.
+	// SyncBase delivers the keys as they are at one revision, up to 1000 in each response, in the
+	// order of keys. Without a revision from NewSyncer it is the store's revision at the time of
+	// the call, which returns when the cluster has answered or ctx has ended. Both channels are
+	// closed at the end. Before that the second one gets the error if there was one
+	// (rpctypes.ErrCompacted if the revision was compacted meanwhile). The first one holds up to
+	// 1024 unread responses; if there are more, it must be read to its end or ctx cancelled.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
-	// SyncUpdates watches the keys from the revision after that of SyncBase, or of
-	// NewSyncer. It may be called as soon as SyncBase has returned; before that, without a
-	// revision, the watch ends at once with an error.
+	// SyncUpdates watches the keys from the revision after that of NewSyncer or SyncBase. Without a
+	// revision from NewSyncer it must be called after SyncBase has returned; else the watch ends at
+	// once with an error.
 	SyncUpdates(ctx context.Context) clientv3.WatchChan
 }
 
-// pageSize is how many keys a response of the base has.
+// pageSize is the number of keys in a response of SyncBase.
 const pageSize = 1000
 
-// baseBuffer is how many pages of the base wait for their reader: enough for a million
-// keys, so that a reader may look at the error first.
+// baseBuffer is how many pages of SyncBase wait for their reader: enough for a million keys, so
+// that a reader may wait for the error first.
 const baseBuffer = 1024
 
-// NewSyncer returns a Syncer of the keys that begin with prefix, all if it is empty.
-// rev is the revision to begin with; 0 stands for the store's revision at the time of SyncBase.
+// NewSyncer returns a Syncer of the keys that begin with prefix; all keys if it is empty. rev is
+// the revision to begin with; 0 stands for the store's revision at the time of SyncBase.
 func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
 	s := &syncer{c: c, prefix: prefix}
 	s.rev.Store(rev)

@@ -1,8 +1,7 @@
-// Package naming is the older way to let gRPC find services through etcd: a GRPCResolver
-// writes and watches the addresses of a service. The types that it was made with, which
-// gRPC has dropped, are defined here. Package endpoints below it does the same with more
-// control, and package resolver feeds today's gRPC; all three store the same format, so
-// that what one writes the others read.
+// Package naming is the older way to let gRPC find services through etcd: a GRPCResolver writes and
+// watches the addresses of a service. It was made with types that gRPC has dropped; they are
+// defined here. Package endpoints below it does the same with more control, and package resolver
+// passes addresses to today's gRPC. All three store records in the same format.
 //
 // To register an address, for as long as a lease lives if one is given:
 //
@@ -20,6 +19,6 @@
 //
 //	err := r.Update(ctx, "orders", naming.Update{Op: naming.Delete, Addr: "10.0.0.1:8080"})
 //
-// Names resolve without a quorum too: where none answers within 0.2 s, what one member knows
-// is used, unless it is older than what is known here. All of it is safe for concurrent use.
+// Names resolve without a quorum too: if none answers within 0.2 s, the records that one member has
+// are used, unless the process knows newer ones. Everything here is safe for concurrent use.
 package naming

@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/naming/internal/registry"
 )
 
-// ErrWatcherClosed is what Next of a Watcher returns after Close.
+// ErrWatcherClosed is the error of a Watcher's Next after Close.
 var ErrWatcherClosed = errors.New("naming: watch closed")
 
 // Operation says what an Update does.
@@ -32,40 +32,40 @@ type Update struct {
 	// Addr is the address. It may be empty only if there are metadata.
 	Addr string
 
-	// Metadata is what is to be known about the address: anything that encoding/json can
-	// write, read as encoding/json reads into an any. Not to be modified.
+	// Metadata describes the address: any value that encoding/json can write. It is read as
+	// encoding/json reads into an any. Do not modify it.
 	Metadata any
 }
 
 // Watcher reports how the addresses of a service change. It is safe for concurrent use;
 // each update is returned by one Next only.
 type Watcher interface {
-	// Next waits for changes and returns at least one; only the first call returns at once, with
-	// all addresses there are, or none. The second of two calls returns the changes since the first
-	// as a difference, in the order of the keys, also when etcd was away, has compacted it or was
-	// restored from a backup. An address that several keys hold is there once, until the last of
-	// them is gone; one whose metadata change is added again.
+	// Next waits for changes and returns at least one. Only the first call returns at once, with
+	// all addresses, or none. Each later call returns the changes since the call before, in the
+	// order of the keys, even if etcd was away, has compacted them or was restored from a backup.
+	// An address that several keys hold is reported once, and deleted when the last of them is
+	// gone. An address whose metadata change is added again.
 	//
-	// After Close the error is ErrWatcherClosed. A closed client is another error (errors.Is(err,
-	// clientv3.ErrClosed)), and so is a refusal by etcd, such as a missing permission; then Next
-	// may be called again. An etcd that cannot be reached is no error: Next waits.
+	// After Close the error is ErrWatcherClosed. After the client was closed, errors.Is(err,
+	// clientv3.ErrClosed) holds. A refusal by etcd, such as a missing permission, is an error too,
+	// after which Next may be called again. While etcd cannot be reached, Next waits.
 	Next() ([]*Update, error)
 
-	// Close ends the Watcher and a Next under way, and returns when that has ended. Closing
+	// Close ends the Watcher and a Next under way, and returns when Next has returned. Closing
 	// again does nothing.
 	Close()
 }
 
-// GRPCResolver registers and finds the addresses of services. Its methods are safe for
-// concurrent use as long as Client is not replaced.
+// GRPCResolver registers and finds the addresses of services. Its methods are safe for concurrent
+// use as long as Client does not change.
 type GRPCResolver struct {
 	// Client is used for all requests; it stays the caller's.
 	Client *clientv3.Client
 }
 
-// Update adds an address to a service or removes it. The key is the target, a slash and
-// the address. Options are those of the put or the delete, such as clientv3.WithLease.
-// Removing what is not there is no mistake.
+// Update adds an address to a service or removes it. The key is the target, a slash and the
+// address. Options are those of the put or the delete, such as clientv3.WithLease. Removing an
+// address that does not exist is no mistake.
 //
 // Mistakes are errors with code InvalidArgument, and nothing is sent then: no client, an
 // empty target, neither an address nor metadata, metadata that JSON cannot express, an

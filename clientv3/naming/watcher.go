@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/naming/internal/registry"
 )
 
-// watcher has no goroutine: Next does the work in that of its caller. Between calls the
-// client's watch engine bounds what waits.
+// watcher has no goroutine: Next does the work in its caller's. Between calls the client's watch
+// engine bounds the events that wait.
 type watcher struct {
 	target   string
 	log      func(msg string, kv ...any)
@@ -21,7 +21,7 @@ type watcher struct {
 	mu        sync.Mutex                            // held during Next
 	begun     bool                                  // guarded by mu; the full set was returned
 	held      map[string]map[string]registry.Record // guarded by mu; records by identity and key
-	delivered map[string]registry.Record            // guarded by mu; what the caller knows, by identity
+	delivered map[string]registry.Record            // guarded by mu; the records that the caller has got, by identity
 }
 
 // identity distinguishes addresses, and records without one by their keys.
@@ -107,7 +107,7 @@ func (w *watcher) apply(changes []registry.Change) []*Update {
 			}
 			continue
 		}
-		// Of several keys with one address the least decides, so that all watchers agree.
+		// If several keys have one address, the first in order decides, so that all watchers agree.
 		now := w.held[id][slices.Min(slices.Collect(maps.Keys(w.held[id])))]
 		if !known || !registry.Equal(was, now) {
 			w.delivered[id] = now

@@ -12,9 +12,9 @@
 // {"Op":0,"Addr":"10.0.0.1:8080","Metadata":null}. The part after the target and a slash
 // may be anything. Targets are not nested: "orders" also has what belongs to "orders/eu".
 //
-// Keys under a target whose value is not such a record, or one with neither an address
-// nor metadata, are left out everywhere and noted in the client's log. A record that is
-// overwritten by such a value is gone.
+// Keys under a target whose value is not such a record, or a record with neither an address nor
+// metadata, are left out everywhere and noted in the client's log. When such a value overwrites a
+// record, the record counts as deleted.
 //
 // All of it is safe for concurrent use.
 package endpoints

@@ -12,9 +12,9 @@ type Endpoint struct {
 	// gRPC "host:port" or "unix:///path".
 	Addr string
 
-	// Metadata is what consumers shall know about the address: anything that
-	// encoding/json can write, and it is read as encoding/json reads into an any
-	// (numbers become float64, objects map[string]any). Not to be modified.
+	// Metadata describes the address to consumers: any value that encoding/json can write. It is
+	// read as encoding/json reads into an any (numbers become float64, objects map[string]any). Do
+	// not modify it.
 	Metadata any
 }
 
@@ -36,8 +36,8 @@ type Update struct {
 	Endpoint Endpoint // with Add
 }
 
-// UpdateWithOpts is an Update to be made, with options for the put or the delete that
-// does it, such as clientv3.WithLease.
+// UpdateWithOpts is an Update to be made, with options of its put or delete, such as
+// clientv3.WithLease.
 type UpdateWithOpts struct {
 	Update
 	Opts []clientv3.OpOption
@@ -53,8 +53,8 @@ func NewDeleteUpdateOpts(key string, opts ...clientv3.OpOption) *UpdateWithOpts 
 	return &UpdateWithOpts{Update: Update{Op: Delete, Key: key}, Opts: opts}
 }
 
-// WatchChannel delivers changes of endpoints, several at once if they came together.
-// Those of one delivery are in the order of their keys, at most one for each key.
+// WatchChannel delivers changes of endpoints, several at once if they came together. Those of one
+// delivery are in the order of their keys, with at most one change for each key.
 type WatchChannel <-chan []*Update
 
 // Key2EndpointMap maps the whole keys to the endpoints.
@@ -67,10 +67,10 @@ type Key2EndpointMap map[string]Endpoint
 // metadata, metadata that JSON cannot express, an unknown operation, a nil update. All
 // other errors are those of the client.
 type Manager interface {
-	// Update makes several changes in one transaction: all or none of them. Removing what
-	// is not there is no mistake, and neither are no changes at all. A transaction changes
-	// a key only once (rpctypes.ErrDuplicateKey) and, unless the server is configured
-	// otherwise, has at most 128 changes (rpctypes.ErrTooManyOps).
+	// Update makes several changes in one transaction: all or none of them. To remove an endpoint
+	// that does not exist, or to make no changes, is no mistake. A transaction changes a key only
+	// once (rpctypes.ErrDuplicateKey) and, unless the server is configured otherwise, has at most
+	// 128 changes (rpctypes.ErrTooManyOps).
 	Update(ctx context.Context, updates []*UpdateWithOpts) error
 
 	// AddEndpoint adds one endpoint or replaces it. Without a lease (clientv3.WithLease)
@@ -81,18 +81,17 @@ type Manager interface {
 	DeleteEndpoint(ctx context.Context, key string, opts ...clientv3.OpOption) error
 
 	// List returns all endpoints of the target as they are now. While no quorum answers, it returns
-	// after 0.2 s what one member knows, but nothing older than what this Manager has written or
-	// read before.
+	// after 0.2 s the endpoints that one member has, but never an older state than this Manager has
+	// written or read before.
 	List(ctx context.Context) (Key2EndpointMap, error)
 
-	// NewWatchChannel first delivers all endpoints there are, as Add; nothing if there are
-	// none. Then it delivers their changes. It returns when the endpoints are known, read as by
-	// List, or with the error of that read.
+	// NewWatchChannel first delivers all endpoints, as Add; nothing if there are none. Then it
+	// delivers their changes. It returns when the endpoints are known, which are read as by List,
+	// or with the error of that read.
 	//
-	// The channel is closed when ctx ends and when the client is closed, and not
-	// otherwise. Failures in between are overcome: what has changed meanwhile is
-	// delivered as the difference, also if the server has compacted it or was restored
-	// from a backup. Nobody has to keep up: a consumer that is late gets fewer and larger
-	// deliveries, with the last state of each endpoint.
+	// The channel is closed when ctx ends or the client is closed, and not otherwise. After a
+	// failure the watch goes on, and the changes meanwhile are delivered as one difference, even if
+	// the server has compacted them or was restored from a backup. A slow consumer gets fewer and
+	// larger deliveries, with the last state of each endpoint.
 	NewWatchChannel(ctx context.Context) (WatchChannel, error)
 }

@@ -28,10 +28,10 @@ func NewManager(client *clientv3.Client, target string) (Manager, error) {
 type manager struct {
 	client *clientv3.Client
 	target string
-	seen   atomic.Int64 // the latest revision of all answers; no list is older
+	seen   atomic.Int64 // the latest revision of all answers; no result of List is older
 }
 
-// saw takes note of an answer's revision.
+// saw notes the revision of an answer.
 func (m *manager) saw(rev int64) {
 	for seen := m.seen.Load(); seen < rev && !m.seen.CompareAndSwap(seen, rev); seen = m.seen.Load() {
 	}
@@ -138,7 +138,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	return out, nil
 }
 
-// pass delivers changes until the end.
+// pass delivers changes until ctx or the client ends.
 func (m *manager) pass(f *registry.Follower, changes []registry.Change, out chan<- []*Update) {
 	for failures := 0; ; {
 		if len(changes) > 0 {

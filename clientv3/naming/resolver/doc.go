@@ -15,13 +15,13 @@
 //
 // # What gRPC gets
 //
-// Each address once, in the order of the keys, as an endpoint of its own and in the plain
-// list that older balancers use; records without an address are left out. gRPC gets a list
-// only when something has changed. The metadata of a record are an attribute of both the
-// address and the endpoint, for balancers and transport credentials to read with
-// Metadata. Since they belong to the address, gRPC connects anew to an endpoint whose
-// metadata have changed; calls under way on the old connection are finished. (Where the
-// environment names an HTTP proxy for the addresses, gRPC does not pass attributes on.)
+// gRPC gets each address once, in the order of the keys, as an endpoint of its own and in the plain
+// list that older balancers use. Records without an address are left out. gRPC gets a new list only
+// after a change. The metadata of a record are an attribute of both the address and the endpoint;
+// balancers and transport credentials read them with Metadata. Since attributes belong to the
+// address, gRPC makes a new connection to an endpoint whose metadata have changed, and finishes
+// calls under way on the old one. (If the environment names an HTTP proxy for the addresses, gRPC
+// does not pass attributes on.)
 //
 // gRPC learns of a service without endpoints too: calls then fail at once with code Unavailable,
 // or wait if they carry grpc.WaitForReady.
@@ -29,12 +29,11 @@
 // # When etcd is away
 //
 // Neither building nor closing waits for etcd. If no quorum answers within 0.2 s, the resolver
-// takes what one member knows, unless it knows something newer. While etcd cannot be asked, gRPC
-// keeps the last addresses. If it has none yet it gets the error, so that calls say why they fail.
-// Within a second of the client's being connected again the addresses are right, whatever was
+// takes the addresses that one member has, unless it knows newer ones. While etcd does not answer,
+// gRPC keeps the last addresses. If it has none yet it gets the error, so that calls say why they
+// fail. Within a second after the client has connected again the addresses are right, whatever was
 // changed, compacted or restored in between.
 //
-// Builders and resolvers are safe for concurrent use; any number of connections may use
-// one client. A client that is closed before the connections leaves them the addresses they
-// have.
+// Builders and resolvers are safe for concurrent use; any number of connections may use one client.
+// If the client is closed before the connections, they keep the addresses that they have.
 package resolver

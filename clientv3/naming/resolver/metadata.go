@@ -7,10 +7,10 @@ import (
 	"google.golang.org/grpc/attributes"
 )
 
-// Metadata returns the metadata of an endpoint's record, as package endpoints describes
-// them, from the attributes of its resolver.Address or resolver.Endpoint, which balancers
-// see, or of a credentials.ClientHandshakeInfo. It is nil without metadata, for attributes
-// from elsewhere and for nil. It must not be modified.
+// Metadata returns the metadata of an endpoint's record, as package endpoints describes them. It
+// takes the attributes of a resolver.Address or a resolver.Endpoint, which balancers get, or of a
+// credentials.ClientHandshakeInfo. It returns nil without metadata, for attributes of other
+// resolvers and for nil. Do not modify the result.
 func Metadata(a *attributes.Attributes) any {
 	m, _ := a.Value(metadataKey{}).(metadata)
 	return m.value
@@ -18,8 +18,8 @@ func Metadata(a *attributes.Attributes) any {
 
 type metadataKey struct{}
 
-// metadata can be compared, whatever JSON has put into it: gRPC compares attributes, with
-// == if they have no Equal, which panics for maps and slices.
+// metadata has an Equal for any JSON value: gRPC compares attributes without one by ==, which
+// panics for maps and slices.
 type metadata struct{ value any }
 
 func (m metadata) Equal(o any) bool {

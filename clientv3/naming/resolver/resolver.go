@@ -63,7 +63,8 @@ func (b *builder) Build(
 	return r, nil
 }
 
-// resolver feeds one gRPC connection. Its goroutine, run, owns all that changes.
+// resolver passes addresses to one gRPC connection. Its goroutine, run, owns the fields that
+// change.
 type resolver struct {
 	client  *clientv3.Client
 	service string
@@ -71,22 +72,20 @@ type resolver struct {
 	group   *worker.Group
 
 	records map[string]registry.Record // by key
-	updated []registry.Record          // what gRPC was updated with last; nil: nothing yet
+	updated []registry.Record          // the last list that gRPC got; nil before the first
 }
 
-// ResolveNow implements gRPC's Resolver. There is nothing to do: the addresses are
-// watched.
+// ResolveNow implements gRPC's Resolver. It does nothing, since the addresses are watched.
 func (r *resolver) ResolveNow(gresolver.ResolveNowOptions) {}
 
 // Close implements gRPC's Resolver. It returns when the resolver's goroutine has ended.
 func (r *resolver) Close() { r.group.Stop() }
 
-// attemptTimeout bounds one listing, so that members that are silent, one after the other,
-// are reported and not waited for without end. It leaves the client time to find a member
-// that answers.
+// attemptTimeout bounds one listing, so that an error is reported while one member after the other
+// is silent. It leaves the client time to find a member that answers.
 const attemptTimeout = 3 * time.Second
 
-// attempt makes a listing fail when no member can be reached, so that calls can say so.
+// attempt makes a listing fail when no member can be reached, so that calls fail with that error.
 func attempt(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(clientv3.WithFailFast(ctx), attemptTimeout)
 }
@@ -119,8 +118,8 @@ func (r *resolver) run(ctx context.Context) {
 	}
 }
 
-// report passes an error to gRPC, where it matters to calls while there are no addresses, and logs
-// the first in a row.
+// report passes an error to gRPC, which uses it for calls while there are no addresses. It logs the
+// first error in a row.
 func (r *resolver) report(err error, failures int) {
 	if failures == 0 {
 		r.client.GetLogger().
@@ -130,8 +129,8 @@ func (r *resolver) report(err error, failures int) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("etcd did not answer within %v: %w", attemptTimeout, err)
 	}
-	// Only the text: an error that carries a status would end calls that are willing to
-	// wait, and with that status.
+	// gRPC gets only the text: an error with a status would end calls that are willing to wait,
+	// with that status.
 	r.cc.ReportError(fmt.Errorf("etcd resolver: service %q: %v", r.service, err))
 }
 
@@ -143,7 +142,7 @@ func (r *resolver) apply(changes []registry.Change) {
 			r.records[c.Key] = *c.Now
 		}
 	}
-	now := make([]registry.Record, 0, len(r.records)) // not nil: none is something to report
+	now := make([]registry.Record, 0, len(r.records)) // not nil, since an empty list is reported too
 	seen := make(map[string]bool, len(r.records))
 	for _, key := range slices.Sorted(maps.Keys(r.records)) {
 		rec := r.records[key]
@@ -157,11 +156,10 @@ func (r *resolver) apply(changes []registry.Change) {
 		return
 	}
 	r.updated = now
-	// An error says that the balancer does not like the addresses; asking again would
-	// give the same.
+	// An error means that the balancer refuses the addresses. It would refuse them again.
 	_ = r.cc.UpdateState(state(now))
 	if len(now) == 0 {
-		// Balancers say "zero addresses" by themselves, and not of what.
+		// Balancers say "zero addresses" by themselves, but do not name the service.
 		r.cc.ReportError(
 			fmt.Errorf(
 				"etcd resolver: service %q has no endpoints: no key under %q holds an address",
@@ -172,7 +170,7 @@ func (r *resolver) apply(changes []registry.Change) {
 	}
 }
 
-// state has the same addresses twice, for balancers of both kinds.
+// state has the addresses twice, for new and for old balancers.
 func state(records []registry.Record) gresolver.State {
 	s := gresolver.State{
 		Addresses: make([]gresolver.Address, len(records)),

@@ -12,12 +12,12 @@ import (
 const (
 	pauseBase = 50 * time.Millisecond
 
-	// PauseMax is the longest pause between attempts: half of the second within which
-	// everything shall be right again after an outage, as an attempt takes time too.
+	// PauseMax is the longest pause between attempts. Within a second after an outage the records
+	// are to be right again; an attempt takes time too, so it is half a second.
 	PauseMax = 500 * time.Millisecond
 
-	// RefusedPauseMax is the same for what etcd refuses, for instance because a permission is
-	// missing: only an operator can change that.
+	// RefusedPauseMax is the longest pause after etcd has refused, for instance because a
+	// permission is missing: only an operator can change that.
 	RefusedPauseMax = 5 * time.Second
 )
 
@@ -33,7 +33,7 @@ func (f *Follower) Pause(failures int, longest time.Duration) {
 	}
 }
 
-// Refused reports that etcd answered, and that it would answer the same again.
+// Refused reports whether etcd refused, and would refuse again.
 func Refused(err error) bool {
 	switch clientv3.Code(err) {
 	case codes.PermissionDenied,

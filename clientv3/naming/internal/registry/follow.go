@@ -14,21 +14,19 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Change says what became of one key. Was and Now are nil where there was or is no
-// endpoint: no key, or one whose value is not a record. Both may be equal, if the same
-// was written again.
+// Change is the change of one key. Was and Now are nil if there was or is no endpoint: no key, or
+// one whose value is not a record. Both may be equal if the same record was written again.
 type Change struct {
 	Key      string
 	Was, Now *Record
 }
 
-// Follower knows the records under a target and reports how they change. What it knows
-// is at any time what etcd held at some revision, so nothing depends on the history
-// being there: when the revisions to watch from were compacted, or the cluster was
-// restored from a backup, it lists again and reports the difference.
+// Follower knows the records under a target and reports their changes. It always knows the state of
+// one revision. So it does not need etcd's history: when the revisions to watch from were
+// compacted, or the cluster was restored from a backup, it lists again and reports the difference.
 //
-// It has no goroutine: its owner calls Next, and when it does not, the client's watch
-// engine bounds what waits. Only Close may be called at the same time as Next.
+// It has no goroutine: its owner calls Next. Between calls the client's watch engine bounds the
+// events that wait. Only Close may be called at the same time as Next.
 type Follower struct {
 	// Attempt bounds one listing, if it is set.
 	Attempt func(context.Context) (context.Context, context.CancelFunc)
@@ -41,10 +39,10 @@ type Follower struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	known     map[string]entry  // every key under the prefix, also those with another content
+	known     map[string]entry  // every key under the prefix, even if its value is not a record
 	next      int64             // the revision to watch from; 0: never listed
-	from      clientv3.OpOption // how a watch goes on from known
-	listed    bool              // known is good as of next, so that watching from there misses nothing
+	from      clientv3.OpOption // makes a watch continue from known
+	listed    bool              // known is complete before next, so that a watch from there misses nothing
 	watch     clientv3.WatchChan
 	stopWatch context.CancelFunc // with watch
 	complain  complaint
@@ -75,10 +73,9 @@ func (f *Follower) Closed(err error) bool {
 	return f.ctx.Err() != nil || f.client.Ctx().Err() != nil || errors.Is(err, clientv3.ErrClosed)
 }
 
-// Next returns what has changed, in the order of the keys. The first call returns all that is
-// there, even if that is nothing; later ones wait until there is something to report, and return it
-// in one piece, the last state of each key. After an error, which loses nothing, Next may be called
-// again unless Closed says otherwise.
+// Next returns the changes, in the order of the keys. The first call returns all records, even if
+// there are none. Later calls wait for changes and return them together, with the last state of
+// each key. An error loses no changes: Next may be called again unless Closed reports true for it.
 func (f *Follower) Next() ([]Change, error) {
 	for {
 		if err := f.ctx.Err(); err != nil {
@@ -109,11 +106,11 @@ func (f *Follower) Next() ([]Change, error) {
 	}
 }
 
-// Revision is that of which everything is known, 0 before the first listing.
+// Revision is the revision of the state that the Follower knows; 0 before the first listing.
 func (f *Follower) Revision() int64 { return max(0, f.next-1) }
 
-// List returns how what etcd holds now differs from what is known, without waiting for changes.
-// Next goes on from there.
+// List lists the records and returns the changes since the last known state, without waiting for
+// any. Next continues from there.
 func (f *Follower) List() ([]Change, error) {
 	ctx, cancel := f.ctx, context.CancelFunc(func() {})
 	if f.Attempt != nil {
@@ -126,7 +123,7 @@ func (f *Follower) List() ([]Change, error) {
 		return nil, err
 	}
 	if f.watch != nil {
-		f.end() // it says nothing new
+		f.end() // the watch would repeat known changes
 	}
 	before := f.known
 	f.known = make(map[string]entry, len(resp.Kvs))
@@ -141,10 +138,10 @@ func (f *Follower) List() ([]Change, error) {
 			touched[key] = was
 		}
 	}
-	maps.Copy(touched, before) // what is gone
+	maps.Copy(touched, before) // the keys that are gone
 	f.next, f.listed = resp.Header.Revision+1, true
 	f.from = clientv3.WithRev(f.next)
-	if agreed { // a member that knows less than the cluster proves nothing
+	if agreed { // the answer of one member, which may lag behind, proves nothing
 		listed.Add(resp)
 		f.from = clientv3.WithListing(listed)
 	}
@@ -152,8 +149,7 @@ func (f *Follower) List() ([]Change, error) {
 	return f.changes(touched), nil
 }
 
-// read makes an entry of a key. A bad value is complained about once for each time it
-// is written.
+// read makes an entry of a key. It logs a bad value once each time it is written.
 func (f *Follower) read(kv *mvccpb.KeyValue, was entry) entry {
 	rec, err := Decode(kv.Value)
 	if err != nil && was.rev != kv.ModRevision {
@@ -168,14 +164,14 @@ func (f *Follower) begin() {
 	f.watch = f.client.Watch(ctx, f.prefix, clientv3.WithPrefix(), f.from)
 }
 
-// end ends the watch; what is known has to be compared again.
+// end ends the watch. The known state has to be compared with etcd again.
 func (f *Follower) end() {
 	f.stopWatch()
 	f.watch, f.stopWatch, f.listed = nil, nil, false
 }
 
-// receive waits for a response of the watch. Without one and without an error the watch
-// has ended because history is gone.
+// receive waits for a response of the watch. If it returns neither a response nor an error, the
+// watch has ended because its history is gone.
 func (f *Follower) receive() (resp clientv3.WatchResponse, ok bool, err error) {
 	select {
 	case resp, ok = <-f.watch:
@@ -204,11 +200,11 @@ func (f *Follower) receive() (resp clientv3.WatchResponse, ok bool, err error) {
 
 var errWatchEnded = errors.New("the watch ended without saying why")
 
-// drainLimit bounds how many responses are made one step, so that a storm of changes
-// cannot keep the follower from reporting any.
+// drainLimit bounds how many responses one Next joins, so that it returns even while changes keep
+// coming.
 const drainLimit = 1000
 
-// apply takes a response and all that wait behind it.
+// apply handles a response and all that wait behind it.
 func (f *Follower) apply(resp clientv3.WatchResponse) []Change {
 	touched := make(map[string]entry) // as they were
 	for range drainLimit {
@@ -243,7 +239,7 @@ func (f *Follower) apply(resp clientv3.WatchResponse) []Change {
 	return f.changes(touched)
 }
 
-// changes compares how keys were with how they are.
+// changes compares the former entries of keys with the present ones.
 func (f *Follower) changes(touched map[string]entry) []Change {
 	list := make([]Change, 0, len(touched))
 	for _, key := range slices.Sorted(maps.Keys(touched)) {
@@ -255,10 +251,10 @@ func (f *Follower) changes(touched map[string]entry) []Change {
 	return list
 }
 
-// complainEvery is the least time between two lines about bad records.
+// complainEvery is the least time between two log lines about bad records.
 const complainEvery = time.Second
 
-// complaint collects bad records for one line in the client's log.
+// complaint collects bad records for one line of the client's log.
 type complaint struct {
 	n    int    // records since the last line
 	key  string // the first of them

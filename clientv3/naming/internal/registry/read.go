@@ -8,13 +8,13 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// patience is how long the answer that a quorum stands behind is waited for alone: far
-// longer than a healthy cluster takes, short for a call that waits for an address.
+// patience is how long a linearizable answer is waited for before one member is asked as well: far
+// longer than a healthy cluster takes, and short for a call that waits for an address.
 const patience = 200 * time.Millisecond
 
-// get lists the prefix. If no quorum answers soon, what one member knows will do, for names
-// should resolve while etcd cannot decide anything: the watch brings what it has missed. But
-// it must not be older than what is known.
+// get lists the prefix. If no quorum answers soon, get returns what one member has, so that names
+// resolve without a quorum; the watch delivers later changes. That answer must not be older than
+// the known state.
 func (f *Follower) get(ctx context.Context) (r *clientv3.GetResponse, agreed bool, err error) {
 	whole, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -35,7 +35,7 @@ func (f *Follower) get(ctx context.Context) (r *clientv3.GetResponse, agreed boo
 	case err == nil, Refused(err):
 		cancel()
 		if !waiting {
-			ask() // returns when it has ended
+			ask() // returns when ctx has ended
 		}
 		return r, err == nil, err
 	default:

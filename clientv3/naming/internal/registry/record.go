@@ -1,13 +1,13 @@
-// Package registry is what the naming packages share: the records that stand for
-// endpoints in etcd, and a Follower that reports how the records under a target change.
+// Package registry has the code that the naming packages share: the records that stand for
+// endpoints in etcd, and a Follower that reports changes of the records under a target.
 //
-// A record is one key, `<target>/<anything>`, whose value is a JSON object with the
-// address and what is to be known about it:
+// A record is one key, `<target>/<anything>`, whose value is a JSON object with the address and its
+// metadata:
 //
 //	{"Op":0,"Addr":"1.2.3.4:80","Metadata":null}
 //
-// "Op" is a remnant of the time when gRPC's own type was stored; it is written as 0
-// and not looked at.
+// "Op" is left from the time when gRPC's own type was stored. It is written as 0 and ignored when
+// it is read.
 package registry
 
 import (
@@ -43,8 +43,8 @@ func Encode(r Record) (string, error) {
 	return string(b), err
 }
 
-// Decode reads a value. One that is JSON but has neither an address nor metadata is
-// [ErrEmpty]: it belongs to somebody else.
+// Decode reads a value. The error is [ErrEmpty] for JSON with neither an address nor metadata:
+// another program has written that.
 func Decode(value []byte) (*Record, error) {
 	var s stored
 	if err := json.Unmarshal(value, &s); err != nil {
@@ -56,15 +56,14 @@ func Decode(value []byte) (*Record, error) {
 	return &Record{Addr: s.Addr, Metadata: s.Metadata}, nil
 }
 
-// Prefix is what the keys of a target begin with. The slash is added whatever the
-// target ends in, as all that reads and writes this format does: the keys of "a/"
-// begin with "a//".
+// Prefix is the prefix of a target's keys. The slash is always added, as all programs with this
+// format do: the keys of "a/" begin with "a//".
 func Prefix(target string) string { return target + "/" }
 
-// Owns reports that a key belongs to a target.
+// Owns reports whether a key belongs to a target.
 func Owns(target, key string) bool { return strings.HasPrefix(key, Prefix(target)) }
 
-// Equal reports that two records say the same.
+// Equal reports whether two records are equal.
 func Equal(a, b Record) bool {
 	return a.Addr == b.Addr && reflect.DeepEqual(a.Metadata, b.Metadata)
 }
