@@ -38,7 +38,8 @@ func (n *nsKV) Delete(ctx context.Context, key string, opts ...clientv3.OpOption
 	return r.Del(), err
 }
 
-// nameless reports that op is on the empty key, which the server would not see.
+// nameless reports whether op is on the empty key. The server, which gets the prefix instead, would
+// accept it.
 func (n *nsKV) nameless(op clientv3.Op) bool {
 	return (op.IsGet() || op.IsPut() || op.IsDelete()) && len(op.KeyBytes()) == 0
 }

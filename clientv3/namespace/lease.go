@@ -9,10 +9,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
-// NewLease returns a Lease whose TimeToLive lists, of the keys attached to a lease,
-// only those that begin with prefix, without it. Leases themselves have no prefix:
-// Leases lists all of the cluster, and Revoke deletes all keys of a lease. Close
-// closes l.
+// NewLease returns a Lease whose TimeToLive lists only the attached keys that begin with prefix,
+// without the prefix. Leases themselves have no prefix: Leases lists all leases of the cluster, and
+// Revoke deletes all keys of a lease. Close closes l.
 func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 	if prefix == "" {
 		return l

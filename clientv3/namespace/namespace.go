@@ -5,18 +5,18 @@
 //	cli.Watcher = namespace.NewWatcher(cli.Watcher, "my-prefix/")
 //	cli.Lease = namespace.NewLease(cli.Lease, "my-prefix/")
 //
-// Then "abc" means the key "my-prefix/abc", in requests and in answers, and no range
-// reaches beyond the prefix. The key that is the prefix itself has the empty name, by which only
-// transactions (their comparisons too) and watches can reach it; elsewhere an empty key is refused,
-// as it is by etcd (rpctypes.ErrEmptyKey). Revisions, leases and compactions are those of the whole
-// cluster. An empty prefix changes nothing.
+// Then "abc" means the key "my-prefix/abc", in requests and in answers, and no range reaches beyond
+// the prefix. The key that is the prefix itself has the empty name. Transactions (their comparisons
+// too) and watches accept that name; other calls refuse an empty key, as etcd does
+// (rpctypes.ErrEmptyKey). Revisions, leases and compactions are those of the whole cluster. An
+// empty prefix changes nothing.
 //
-// A prefix is no protection: whoever may use the client may read around it; etcd's
-// roles protect keys.
+// A prefix is no protection: a program with the client can read keys outside of it. etcd's roles
+// protect keys.
 //
 // Everything that this package returns is safe for concurrent use if the wrapped part is. It
-// changes nothing that the wrapped one returned: values are shared with that, and must not be
-// changed if it shares them with others, as a cache does.
+// changes nothing in the wrapped part's answers, but shares values with them: do not change values
+// if the wrapped part shares them with others, as a cache does.
 package namespace
 
 import "github.com/fairlead-go/fairlead/clientv3"
@@ -28,8 +28,7 @@ func (s space) key(key []byte) []byte {
 	return append(append(make([]byte, 0, len(s)+len(key)), s...), key...)
 }
 
-// end translates the end of a range. "\x00" stands for the end of all keys, here for
-// that of the prefix.
+// end translates the end of a range. "\x00", the end of all keys, becomes the end of the prefix.
 func (s space) end(end []byte) []byte {
 	switch {
 	case len(end) == 0:
@@ -50,7 +49,7 @@ func (s space) op(op clientv3.Op) clientv3.Op {
 		op.WithRangeBytes(s.end(op.RangeBytes()))
 		op.WithKeyBytes(s.key(op.KeyBytes()))
 	}
-	return op // the wrapped KV says what is wrong with another one
+	return op // of another kind: the error of the wrapped KV says what is wrong
 }
 
 func (s space) ops(ops []clientv3.Op) []clientv3.Op {
@@ -64,7 +63,7 @@ func (s space) ops(ops []clientv3.Op) []clientv3.Op {
 func (s space) cmps(cmps []clientv3.Cmp) []clientv3.Cmp {
 	out := make([]clientv3.Cmp, len(cmps))
 	for i, cmp := range cmps {
-		out[i] = cmp.Clone() // the caller may use its own again
+		out[i] = cmp.Clone() // the caller may use its comparison again
 		c := out[i].GetCompare()
 		c.Key, c.RangeEnd = s.key(c.Key), s.end(c.RangeEnd)
 	}

@@ -1,8 +1,8 @@
 package namespace
 
-// Answers with shorter keys. The wrapped client's answer is left as it is: it may not be
-// ours alone (a cache shares what it returns with all callers), so what changes is copied, and the
-// rest is shared.
+// Answers with shorter keys. The wrapped part may share its answer with others, as a cache does
+// with all callers. So the answer is not changed: the parts that differ are copied, and the rest is
+// shared.
 
 import (
 	"bytes"
@@ -13,8 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// chunk is how many copies lie in one allocation: a copy that is kept holds no more than some
-// kilobytes.
+// chunk is how many copies share an allocation: a kept copy then holds some kilobytes at most.
 const chunk = 32
 
 // strip returns kv without the prefix in its key.

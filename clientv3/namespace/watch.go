@@ -28,11 +28,11 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOpti
 	op.WithRangeBytes(w.space.end(op.RangeBytes()))
 	in := w.Watcher.Watch(ctx, string(op.KeyBytes()), func(o *clientv3.Op) { *o = op })
 	if ctx == nil {
-		return in // it says so
+		return in // closed, or with the watch's error
 	}
 	out := make(chan clientv3.WatchResponse, 1)
 	if !w.group.Go(func(closing context.Context) { w.forward(ctx, closing, in, out) }) {
-		select { // closed: what the wrapped Watcher says about it
+		select { // this Watcher is closed: pass on the wrapped one's last response
 		case r := <-in:
 			out <- w.space.stripWatch(r)
 		default:
@@ -51,7 +51,7 @@ func (w *watcher) forward(ctx, closing context.Context, in clientv3.WatchChan, o
 		case <-ctx.Done():
 			return
 		case <-closing.Done():
-			select { // there may be room for the last word
+			select { // there may be room for the last response
 			case out <- r:
 			default:
 				return

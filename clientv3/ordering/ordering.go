@@ -1,15 +1,13 @@
-// Package ordering keeps a client from going back in time. A serializable read is
-// answered by one member from what it knows; a member that lags behind, or is cut off
-// from the others, may know less than an earlier answer has already shown. The KV of
-// this package remembers the greatest revision that it has seen and notices an answer
-// that is older:
+// Package ordering keeps a client from going back in time. One member answers a serializable read
+// from its own state. A member that lags behind, or is cut off from the others, may have an older
+// state than an earlier answer has shown. The KV of this package remembers the greatest revision
+// that it has seen and notices older answers:
 //
 //	cli.KV = ordering.NewKV(cli.KV, ordering.NewOrderViolationSwitchEndpointClosure(cli))
 //
-// An [OrderViolationFunc] decides what happens then: it returns an error, which
-// the call returns, or nil, and the call asks again. Only answers to calls that began
-// after the greater revision was seen count as older. Linearizable reads and writes
-// are never older; their revisions are remembered too.
+// An [OrderViolationFunc] decides what happens then: the call returns its error, or, if that is
+// nil, asks again. An answer counts as older only if its call began after the greater revision was
+// seen. Linearizable reads and writes are never older; their revisions are remembered too.
 //
 // Everything that this package returns is safe for concurrent use.
 package ordering
@@ -25,26 +23,26 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// ErrNoGreaterRev is returned when no member that can be reached knows as much as an
-// earlier answer showed.
+// ErrNoGreaterRev is returned when no reachable member has the revision that an earlier answer has
+// shown.
 var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision",
 )
 
-// OrderViolationFunc decides what happens when a read, op, was answered with resp, of
-// a revision below prevRev, which had been seen before op began. An error is returned
-// by the call; after nil the call asks again, and if the answer is still older, the function is
-// called again. It is called from several goroutines at once.
+// OrderViolationFunc decides what happens when a read, op, gets an answer, resp, of a revision
+// below prevRev, which had been seen before op began. If it returns an error, so does the call. If
+// it returns nil, the call asks again, and calls the function again if the answer is still older.
+// Several goroutines may call it at once.
 //
-// For a GetStream that a member refused because it lags behind, resp is an empty
-// response to a get, with revision 0.
+// When a member that lags behind has refused a GetStream, resp is an empty response to a get, with
+// revision 0.
 type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
 
-// NewKV returns a KV over kv that notices answers older than earlier ones. Before it
-// asks again it waits a moment, 10 ms at first and at most 250 ms, and makes a
-// linearizable read of the same key for at most a second: that shows the client which members are
-// cut off, so that it asks others. If the function always returns nil, the call goes on until its
-// context ends. If it is nil itself, an older answer is [ErrNoGreaterRev].
+// NewKV returns a KV over kv that notices answers older than earlier ones. Before it asks again, it
+// waits 10 ms at first and at most 250 ms, and makes a linearizable read of the same key for at
+// most a second. That read shows the client which members are cut off, so that it asks others. If
+// the function always returns nil, the call goes on until its context ends. Without a function the
+// error for an older answer is [ErrNoGreaterRev].
 //
 // Transactions that write are never repeated.
 func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
@@ -123,8 +121,8 @@ func (o *orderedKV) ask(
 }
 
 const (
-	// waitBase and waitMax bound the wait before asking again. A member that merely
-	// lags has caught up within milliseconds.
+	// waitBase and waitMax bound the wait before asking again. A member that merely lags catches up
+	// within milliseconds.
 	waitBase = 10 * time.Millisecond
 	waitMax  = 250 * time.Millisecond
 	// catchUpTime bounds the linearizable read in between, which may find no quorum.
@@ -137,12 +135,13 @@ func (o *orderedKV) catchUp(ctx context.Context, op clientv3.Op, n int) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, catchUpTime)
 	defer cancel()
-	// Its answer is not needed: a client learns from unanswered ones whom not to ask.
+	// The answer is not needed. If there is none, the client learns that it should not ask this
+	// member.
 	_, _ = o.KV.Get(bounded, firstKey(op), clientv3.WithCountOnly())
 	return ctx.Err()
 }
 
-// firstKey is a key that op reads, so that a user who may do op may read it.
+// firstKey returns a key that op reads. A user who may do op may read it.
 func firstKey(op clientv3.Op) string {
 	switch cmps, thenOps, elseOps := op.Txn(); {
 	case len(cmps) > 0:
@@ -155,7 +154,7 @@ func firstKey(op clientv3.Op) string {
 	return string(op.KeyBytes())
 }
 
-// writes reports that op can write, so that the cluster has to agree on it.
+// writes reports whether op can write, so that the cluster has to agree on it.
 func writes(op clientv3.Op) bool {
 	if !op.IsTxn() {
 		return !op.IsGet()

@@ -10,11 +10,11 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// GetStream is that of clientv3.KV. The revision of a stream is known only at its
-// end, when it is too late to ask again. So a serializable stream asks for exactly the
-// revision that was seen last: a member that lags behind refuses it before the first
-// chunk. GetStream returns when the first chunk is there. A stream that is neither
-// read to its end nor cancelled keeps its goroutine, even when the client is closed.
+// GetStream is that of clientv3.KV. A stream's revision is known only at its end, when it is too
+// late to ask again. So a serializable stream asks for exactly the revision that was seen last, and
+// a member that lags behind refuses it before the first chunk. GetStream returns when the first
+// chunk has arrived. A stream that is neither read to its end nor cancelled keeps its goroutine,
+// even when the client is closed.
 func (o *orderedKV) GetStream(
 	ctx context.Context,
 	key string,
@@ -44,7 +44,7 @@ func (o *orderedKV) GetStream(
 			}
 			continue
 		case pinned && errors.Is(err, rpctypes.ErrCompacted):
-			// There are newer revisions: learn of one.
+			// The revision was compacted, so there are newer ones: learn one of them.
 			if _, err := o.Get(ctx, key, clientv3.WithSerializable(), clientv3.WithCountOnly()); err != nil {
 				return nil, err
 			}

@@ -12,19 +12,18 @@ import (
 )
 
 const (
-	// triesPerMember is how often an operation is asked again for each member of the
-	// client; members are picked at random, so that by then each was asked.
+	// triesPerMember times the number of members is how often an operation is asked again. Members
+	// are picked at random; after that many tries each was asked.
 	triesPerMember = 5
-	// statusTime bounds the question to the members: calls must end soon after their contexts,
-	// which are not known here.
+	// statusTime bounds the question to the members. Calls must end soon after their contexts,
+	// which this function does not have.
 	statusTime = 100 * time.Millisecond
 )
 
-// NewOrderViolationSwitchEndpointClosure returns a function that lets a call ask
-// again, on other members, as long as there is hope. It asks all of c's endpoints how
-// far they are, which takes at most 100 ms. If all that can be reached are behind, or
-// if an operation was asked five times for each endpoint, the call returns
-// [ErrNoGreaterRev].
+// NewOrderViolationSwitchEndpointClosure returns a function that lets a call ask other members, as
+// long as one of them may have the revision. It asks all of c's endpoints for their revisions,
+// which takes at most 100 ms. If all reachable ones are behind, or if an operation was tried five
+// times for each endpoint, the call returns [ErrNoGreaterRev].
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
 	s := &switcher{c: c}
 	return func(_ clientv3.Op, _ clientv3.OpResponse, prevRev int64) error { return s.violated(prevRev) }
@@ -34,8 +33,8 @@ type switcher struct {
 	c *clientv3.Client
 
 	mu    sync.Mutex
-	rev   int64 // guarded by mu; what was asked for last
-	tries int   // guarded by mu; how often
+	rev   int64 // guarded by mu; the revision of the last operation
+	tries int   // guarded by mu; of that operation
 }
 
 func (s *switcher) violated(rev int64) error {
@@ -56,7 +55,7 @@ func (s *switcher) violated(rev int64) error {
 	return nil
 }
 
-// hope reports that a member is as far as rev, or may be.
+// hope reports whether a member has reached rev, or may have.
 func (s *switcher) hope(endpoints []string, rev int64) bool {
 	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(s.c.Ctx()), statusTime)
 	defer cancel()
@@ -66,8 +65,8 @@ func (s *switcher) hope(endpoints []string, rev int64) bool {
 	for _, ep := range endpoints {
 		group.Go(func(ctx context.Context) {
 			r, err := s.c.Status(ctx, ep)
-			// A member that refuses connections cannot be asked again. One that is silent, or
-			// does not say, may have the revision.
+			// A member that refuses connections cannot be asked. A member that is silent, or whose
+			// answer has no revision, may have reached it.
 			answers <- err == nil && r.Header.GetRevision() >= rev ||
 				err != nil && clientv3.Code(err) != codes.Unavailable
 		})

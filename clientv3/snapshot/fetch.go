@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// waitBase and waitMax bound the wait between attempts; while a member is away, the
-	// client itself waits for it.
+	// waitBase and waitMax bound the wait between attempts. While a member is away, the client
+	// itself waits for it.
 	waitBase = 100 * time.Millisecond
 	waitMax  = 2 * time.Second
 )
@@ -33,7 +33,7 @@ type fetch struct {
 	log      *zap.Logger
 }
 
-// into writes a snapshot into f, in as many attempts as it takes.
+// into writes a snapshot into f. It makes several attempts if it must.
 func (o *fetch) into(ctx context.Context, c *clientv3.Client, f *os.File) (Info, error) {
 	wait := backoff.Policy{Base: waitBase, Max: waitMax}
 	for n := 0; ; n++ {
@@ -54,7 +54,7 @@ func (o *fetch) into(ctx context.Context, c *clientv3.Client, f *os.File) (Info,
 	}
 }
 
-// again reports that another attempt may succeed.
+// again reports whether another attempt may succeed.
 func again(err error) bool {
 	switch {
 	case errors.Is(err, clientv3.ErrClosed):
@@ -122,7 +122,7 @@ func (o *fetch) attempt(ctx context.Context, c *clientv3.Client, f *os.File, n i
 	return info, f.Sync()
 }
 
-// digest hashes all but the last bytes, which are the hash that the server computed.
+// digest hashes all bytes but the last, which are the server's hash.
 type digest struct {
 	hash hash.Hash
 	tail []byte // at most sha256.Size

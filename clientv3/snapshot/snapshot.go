@@ -1,12 +1,12 @@
 // Package snapshot saves a member's database to a file, from which etcdutl can
 // restore a cluster.
 //
-// A file under the name asked for is always a whole snapshot: it is written under
-// another name in the same directory, NAME.*.part, its digest is verified, and it is
-// renamed when it is safely on the disk. A failure leaves nothing behind, and leaves a file that
-// was there before untouched. Only a process that is killed leaves its part file.
+// A file of the given name is always a whole snapshot. The data are written to another file in the
+// same directory, NAME.*.part; when the digest is verified and the data are safely on the disk,
+// that file is renamed. A failure leaves no file behind, and does not change an older file of that
+// name. Only a process that is killed leaves its part file.
 //
-// A server cannot continue a snapshot, so one that breaks off begins again.
+// A server cannot continue a snapshot, so a snapshot that breaks off begins again.
 //
 // All functions are safe for concurrent use, even for the same file; the last one wins.
 package snapshot
@@ -28,31 +28,31 @@ import (
 // its digest.
 var ErrCorrupt = errors.New("the snapshot does not match its digest")
 
-// errStalled is why an attempt that received nothing is given up.
+// errStalled is the cause when an attempt that received nothing is given up.
 var errStalled = errors.New("the server stopped sending")
 
 const (
-	// attempts is how often a snapshot is begun by default.
+	// attempts is the default of [WithAttempts].
 	attempts = 5
-	// stall is after how long without a byte an attempt is given up by default. A
-	// server that defragments sends nothing meanwhile.
+	// stall is the default of [WithStallTimeout]. A server that defragments sends nothing
+	// meanwhile.
 	stall = 30 * time.Second
 )
 
 // Info describes a saved snapshot.
 type Info struct {
 	// Version is the version of the server's storage, such as "3.7.0". It is empty from servers
-	// before 3.6, and from one that does not know it yet: in the first seconds after its start, as
-	// long as [clientv3.StatusResponse] has no StorageVersion. The snapshot is whole all the same.
+	// before 3.6, and in the first seconds after a server's start, as long as
+	// [clientv3.StatusResponse] has no StorageVersion. The snapshot is whole in any case.
 	Version string
 	Size    int64 // of the file in bytes, with the digest of 32 bytes at its end
 }
 
 // Progress says how far a snapshot is.
 type Progress struct {
-	Attempt int   // from 0; above it, the snapshot was begun again
+	Attempt int   // the number of the attempt, from 0
 	Bytes   int64 // written in this attempt
-	Left    int64 // still to come, as the server says, without the digest
+	Left    int64 // still to come, by the server's count, without the digest
 }
 
 // Option changes what Fetch does.
@@ -70,7 +70,7 @@ func WithAttempts(n int) Option { return func(o *fetch) { o.attempts = max(n, 1)
 // default. 0: never.
 func WithStallTimeout(d time.Duration) Option { return func(o *fetch) { o.stall = d } }
 
-// WithLogger takes a line for each attempt that failed; nothing is logged by default.
+// WithLogger sets the logger for failed attempts, a line for each. By default nothing is logged.
 func WithLogger(lg *zap.Logger) Option {
 	return func(o *fetch) {
 		if lg != nil {
@@ -79,16 +79,15 @@ func WithLogger(lg *zap.Logger) Option {
 	}
 }
 
-// Save is [SaveWithVersion] without the version, as older clients have it.
+// Save is [SaveWithVersion] without the version; older clients have only this one.
 func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) error {
 	_, err := SaveWithVersion(ctx, lg, cfg, dbPath)
 	return err
 }
 
-// SaveWithVersion saves a snapshot of the member that cfg names, which has to be
-// exactly one endpoint, and returns the server's version, empty before 3.6 and from a
-// server that was started seconds ago. See [Info] and [Fetch]. lg may be nil; it is also
-// the client's logger unless cfg has one.
+// SaveWithVersion saves a snapshot of the member that cfg names, by exactly one endpoint, and
+// returns the server's version. That is empty before 3.6 and in the first seconds after a server's
+// start. See [Info] and [Fetch]. lg may be nil; it is also the client's logger unless cfg has one.
 func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) (string, error) {
 	if len(cfg.Endpoints) > 1 {
 		return "", fmt.Errorf("a snapshot is taken of one member, not of several: %v", cfg.Endpoints)
@@ -105,10 +104,10 @@ func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, d
 	return info.Version, err
 }
 
-// Fetch saves a snapshot of whichever of c's members answers; each attempt may be answered by
-// another one. It begins again when the connection breaks, when nothing arrives for some time, and
-// when the digest is wrong. While no member is available it waits, as long as ctx lasts. Errors are
-// those of clientv3, those of files, and [ErrCorrupt].
+// Fetch saves a snapshot of any of c's members; each attempt may get another one. It begins again
+// when the connection breaks, when nothing arrives for some time, and when the digest is wrong.
+// While no member is available it waits, as long as ctx lasts. Errors are those of clientv3, those
+// of files, and [ErrCorrupt].
 func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Option) (Info, error) {
 	o := &fetch{attempts: attempts, stall: stall, log: zap.NewNop()}
 	for _, opt := range opts {
@@ -144,7 +143,7 @@ func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Optio
 	return info, syncDir(dir)
 }
 
-// syncDir makes a renaming in the directory last.
+// syncDir makes a renaming in the directory durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

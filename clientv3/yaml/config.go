@@ -1,5 +1,5 @@
-// Package yaml reads the configuration of a client from a YAML file. Its keys are
-// those that clientv3.Config and this list give:
+// Package yaml reads the configuration of a client from a YAML file. The keys are the JSON names of
+// clientv3.Config and those of this list:
 //
 //	endpoints: [10.0.0.1:2379, 10.0.0.2:2379]
 //	dial-timeout: 5000000000      # durations are nanoseconds
@@ -23,7 +23,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// security is what a file says besides the fields of clientv3.Config.
+// security has the keys of a file besides the fields of clientv3.Config.
 type security struct {
 	InsecureTransport     bool   `json:"insecure-transport"`
 	InsecureSkipTLSVerify bool   `json:"insecure-skip-tls-verify"`
@@ -32,12 +32,11 @@ type security struct {
 	TrustedCAFile         string `json:"trusted-ca-file"`
 }
 
-// NewConfig reads a file. Unless it says insecure-transport, the configuration has
-// TLS, with the system's authorities if it names none; the certificate files are
-// read again when they change. Errors name the file: that it cannot be read (an
-// *fs.PathError), is no YAML or has a value of a wrong type, or that its certificates
-// are wrong: one of cert-file and key-file is missing, or a file cannot be used. What
-// clientv3.New checks, such as the endpoints, is left to it.
+// NewConfig reads a file. Unless insecure-transport is true, the configuration has TLS; if the file
+// names no authority, the system's count. The certificate files are read again when they change.
+// Errors name the file. It cannot be read (an *fs.PathError), is not YAML, has a value of a wrong
+// type, or names unusable certificates: one of cert-file and key-file is missing, or a file cannot
+// be used. NewConfig does not check what clientv3.New checks, such as the endpoints.
 func NewConfig(fpath string) (*clientv3.Config, error) {
 	text, err := os.ReadFile(fpath)
 	if err != nil {
@@ -58,7 +57,7 @@ func NewConfig(fpath string) (*clientv3.Config, error) {
 		return nil, fmt.Errorf("%s: %w", fpath, err)
 	}
 	secure := cfg.TLS
-	cfg.TLS = nil // out of reach of the file
+	cfg.TLS = nil // the file cannot set it
 	if err := yaml.Unmarshal(text, cfg); err != nil {
 		return nil, fmt.Errorf("%s: %w", fpath, err)
 	}

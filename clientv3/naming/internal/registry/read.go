@@ -35,7 +35,7 @@ func (f *Follower) get(ctx context.Context) (r *clientv3.GetResponse, agreed boo
 	case err == nil, Refused(err):
 		cancel()
 		if !waiting {
-			ask() // returns when ctx has ended
+			ask() // returns when ctx ends
 		}
 		return r, err == nil, err
 	default:
