@@ -99,7 +99,8 @@ func (st *stage) set(ctx context.Context, n int, dial load.Dialer) (err error) {
 	if st.leader, err = load.Choose(ctx, st.c, true); err != nil {
 		return err
 	}
-	followers := slices.DeleteFunc(slices.Clone(st.c.Members()), func(m *etcdtest.Member) bool { return m == st.leader })
+	followers := slices.DeleteFunc(slices.Clone(st.c.Members()),
+		func(m *etcdtest.Member) bool { return m == st.leader })
 	for _, m := range followers { // until the watches have begun
 		m.Proxy().Cut()
 	}

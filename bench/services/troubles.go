@@ -225,8 +225,8 @@ func stop(ctx context.Context, t *table, s *scene) error {
 	others := l.number(failed) - idempotent
 	during := func(r result) bool { return r.took > slow && r.began.Before(at.Add(stopped)) }
 	all := l.number(during)
-	// The first call that waits for the instance shows it. Then it takes a few milliseconds to leave
-	// the instance out.
+	// The first call that waits for the instance shows it. Then it takes a few milliseconds to
+	// leave the instance out.
 	told := first(l, during).Add(attempt + 100*time.Millisecond)
 	late := l.number(func(r result) bool { return during(r) && r.began.After(told) })
 	what := fmt.Sprintf("SIGSTOP of one for %v: ", stopped)

@@ -51,8 +51,8 @@
 // was cancelled, the caller was in a hurry, or its own limits stopped it. Everything else is an
 // answer. A frozen instance is ejected with the first call that waits in vain for a second or more.
 // A call that still waits after a second keeps new ones away from an instance that answers nothing,
-// whatever its deadline; see Silence in package pick. Latency is the whole duration of a call, so for services whose calls
-// are mostly long streams fairlead_least fits better than fairlead_p2c.
+// whatever its deadline; see Silence in package pick. Latency is the whole duration of a call, so
+// for services whose calls are mostly long streams fairlead_least fits better than fairlead_p2c.
 //
 // [WithPicking] passes the balancers options of package pick that the configuration cannot express,
 // such as hooks.

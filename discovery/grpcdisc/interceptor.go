@@ -115,7 +115,8 @@ func (i *interceptor) intercept(
 		return once(ctx, func(ctx context.Context) error { return invoke(ctx, method, req, reply, cc, opts...) })
 	}
 	if i.limit > 0 || i.hedging > 0 {
-		// An attempt that is given up may encode the request after the call, when it is the caller's.
+		// An attempt that is given up may encode the request after the call, when it is the
+		// caller's.
 		out = proto.Clone(out)
 	}
 	c := &call{ctx: ctx, invoke: func(ctx context.Context, reply proto.Message, opts []grpc.CallOption) error {

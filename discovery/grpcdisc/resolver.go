@@ -70,7 +70,8 @@ func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) *Builder 
 func (b *Builder) refuse(what string) { b.err = fmt.Errorf("%w: %s", discovery.ErrInvalid, what) }
 
 // Builder makes resolvers, and knows the state of the instances of their connections
-// ([Builder.Statuses]) and how their calls are split ([Builder.Split]). It is safe for concurrent use.
+// ([Builder.Statuses]) and how their calls are split ([Builder.Split]). It is safe for concurrent
+// use.
 type Builder struct {
 	directory *discovery.Directory
 	opts      []pick.Option

@@ -24,10 +24,10 @@
 // those with the same first part of the path: a slow kind of request that no instance has answered
 // yet blames no instance. Time and latency are measured from the end of the request's body to the
 // header of the answer: a request that its caller or the network is still sending blames no
-// instance, unless the instance read nothing of it for 3 s. A short request that still waits after a
-// second, where such requests are usually answered soon, keeps new ones away from an instance that
-// answers nothing; see Silence in package pick. A request occupies its instance until
-// the body of its answer is read to the end or closed.
+// instance, unless the instance read nothing of it for 3 s. A short request that still waits after
+// a second, where such requests are usually answered soon, keeps new ones away from an instance
+// that answers nothing; see Silence in package pick. A request occupies its instance until the body
+// of its answer is read to the end or closed.
 //
 // # Retries
 //

@@ -51,9 +51,9 @@
 //
 // A call of a kind that is usually answered within a third of a second counts while it still waits,
 // however long its deadline is. An instance that has answered nothing for a second while such calls
-// waited gets no new ones, until it answers one of them or [Ejection.Base] is over; then it gets one
-// to try. If it answers that one while the others still wait, they are taken for slow, and it gets
-// its share for ten minutes whatever waits. If all instances are so, all are called.
+// waited gets no new ones, until it answers one of them or [Ejection.Base] is over; then it gets
+// one to try. If it answers that one while the others still wait, they are taken for slow, and it
+// gets its share for ten minutes whatever waits. If all instances are so, all are called.
 //
 // All this needs a policy that looks at latency, or [WithLatency].
 //

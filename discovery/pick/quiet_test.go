@@ -129,7 +129,8 @@ func TestQuietCallOnly(t *testing.T) {
 	})
 }
 
-// Calls that may take their time, or are not known to be answered soon, say nothing while they wait.
+// Calls that may take their time, or are not known to be answered soon, say nothing while they
+// wait.
 func TestQuietKinds(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		done := picked(t, b, "b").Kind("slow")
