@@ -1,14 +1,33 @@
 package discovery
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 )
 
+// named has the formats and their usual bases, by name; a base of "" is none.
+var named = []struct {
+	name  string
+	usual string
+	make  func(base string) Format
+}{
+	{"json", DefaultBase, func(base string) Format { return JSON{Base: base} }},
+	{"raw", "", func(base string) Format { return Raw{Base: base} }},
+	{"naming", "", func(base string) Format { return Naming{Base: base} }},
+	{"kratos", kratosBase, func(base string) Format { return Kratos{Base: base} }},
+	{"gozero", "", func(base string) Format { return GoZero{Raw: Raw{Base: base}} }},
+}
+
 // FormatNames returns the names that [NamedFormat] knows, for command lines and configuration
 // files.
-func FormatNames() []string { return []string{"json", "raw", "naming", "kratos", "gozero"} }
+func FormatNames() (names []string) {
+	for _, f := range named {
+		names = append(names, f.name)
+	}
+	return names
+}
 
 // NamedFormat returns a format by its name: "json" ([JSON]), "raw" ([Raw], go-kit's), "naming"
 // ([Naming], etcd's own), "kratos" ([Kratos]) or "gozero" ([GoZero]). base is the prefix of its
@@ -19,25 +38,12 @@ func NamedFormat(name, base string) (f Format, prefix string, err error) {
 	if base != "" && !strings.HasSuffix(base, "/") {
 		base += "/"
 	}
-	usual := ""
-	switch name {
-	case "json":
-		f, usual = JSON{Base: base}, DefaultBase
-	case "raw":
-		f = Raw{Base: base}
-	case "naming":
-		f = Naming{Base: base}
-	case "kratos":
-		f, usual = Kratos{Base: base}, kratosBase
-	case "gozero":
-		f = GoZero{Raw: Raw{Base: base}}
-	default:
-		known := FormatNames()
-		slices.Sort(known)
-		return nil, "", fmt.Errorf("discovery: no format %q: have %s", name, strings.Join(known, ", "))
+	for _, known := range named {
+		if known.name == name {
+			return known.make(base), cmp.Or(base, known.usual), nil
+		}
 	}
-	if base == "" {
-		base = usual
-	}
-	return f, base, nil
+	names := FormatNames()
+	slices.Sort(names)
+	return nil, "", fmt.Errorf("discovery: no format %q: have %s", name, strings.Join(names, ", "))
 }

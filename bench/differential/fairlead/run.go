@@ -1,7 +1,6 @@
 // Code generated from package official. DO NOT EDIT.
 
-// Package official executes programs with the official client. Package fairlead is generated from
-// it: the same source with imports of our packages. File side.go has what only one of them can do.
+// Package fairlead executes programs with our client.
 package fairlead
 
 import (

@@ -50,8 +50,7 @@ var ours = strings.NewReplacer(
 	"//go:generate go run ../../differential/generate\n\n// Package official has the official client for the "+
 		"benchmark. Package fairlead is made from it.\n",
 	"// Package fairlead has our client for the benchmark.\n",
-	"// Package official executes programs with the official client. Package fairlead is generated from it: the same "+
-		"source, which\n"+
-		"// imports our packages instead. What only one of them can do is in side.go.\n",
+	"// Package official executes programs with the official client. Package fairlead is generated from\n"+
+		"// it: the same source with imports of our packages. File side.go has what only one of them can do.\n",
 	"// Package fairlead executes programs with our client.\n",
 )

@@ -20,6 +20,9 @@ func TestCurrent(t *testing.T) {
 			t.Fatal("no files")
 		}
 		for name, text := range want {
+			if bytes.Contains(text, []byte("// Package official")) {
+				t.Errorf("%s of %s keeps the package comment of official: ours.Replace has another one", name, dir)
+			}
 			got, err := os.ReadFile(filepath.Join(dir, "fairlead", name))
 			if err != nil {
 				t.Fatal(err)
