@@ -1,12 +1,11 @@
 package watch
 
-// Slow consumers. A watcher whose consumer does not take a response at once gets a
-// backlog, and the shell a pump that delivers it. All backlogs together are bounded:
-// past the limit the watcher with the most bytes is parked, which means that the
-// server is asked to stop and the watcher resumes later, at its position, when its
-// backlog has shrunk to a quarter. So nothing is lost, unless the server compacts
-// what it would have to send again; then the user gets the backlog, and after it
-// the compaction.
+// Slow consumers. If a watcher's consumer does not take a response at once, the watcher gets a
+// backlog, and the shell starts a pump that delivers it. All backlogs together are bounded. Past
+// the limit the watcher with the most bytes is parked: the server is asked to stop, and the watcher
+// resumes at its position when its backlog has shrunk to a quarter. So nothing is lost, unless the
+// server compacts the revisions that the watcher still needs; then the user gets the backlog, and
+// after it the compaction.
 
 import (
 	"time"
@@ -16,9 +15,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// parkedFraction: a parked watcher resumes when its backlog is down to one such
-// part. Later would let the consumer run dry while the resume is under way; much
-// earlier would park it again at once.
+// parkedFraction: a parked watcher resumes when its backlog has shrunk to this part, a quarter. If
+// it resumed later, the consumer would have to wait; if much earlier, it would be parked again at
+// once.
 const parkedFraction = 4
 
 // The bytes of one response, and of one event in it, beyond their keys and values:
@@ -28,7 +27,7 @@ const (
 	eventOverhead    = 256
 )
 
-// backlog is what waits for one consumer.
+// backlog holds the responses that wait for one consumer.
 type backlog struct {
 	items    []item
 	bytes    int64
@@ -61,7 +60,7 @@ func sizeOfEvents(evs []*mvccpb.Event) (n int64) {
 	return n
 }
 
-// partial is what is held of a revision that is not complete.
+// partial returns the events that are held back of a revision that is not complete.
 func (w *watcher) partial() []*mvccpb.Event {
 	if w.backlog == nil {
 		return nil
@@ -69,11 +68,11 @@ func (w *watcher) partial() []*mvccpb.Event {
 	return w.backlog.part
 }
 
-// hold keeps events until the rest of their revision is there; false if that is more
+// hold keeps events until the rest of their revision has arrived. It returns false if they are more
 // than may wait.
 func (c *core) hold(w *watcher, evs []*mvccpb.Event) bool {
 	b := c.needBacklog(w)
-	// A copy: what stands before them in their slice is delivered.
+	// The events are copied: those before them in their slice are delivered.
 	b.part, b.partBytes = append([]*mvccpb.Event(nil), evs...), sizeOfEvents(evs)
 	c.buffered += b.partBytes
 	return b.partBytes <= c.limit && c.buffered <= 2*c.limit
@@ -123,7 +122,7 @@ func (c *core) enqueue(now time.Time, w *watcher, d Delivery, last bool) {
 	}
 }
 
-// head is what the pump has to deliver next.
+// head returns the item that the pump has to deliver next.
 func (c *core) head(w *watcher) (item, bool) {
 	if !w.queued() {
 		return item{}, false
@@ -195,7 +194,7 @@ func (c *core) clearBacklog(w *watcher) {
 	}
 }
 
-// clearPartial forgets what is held of a revision.
+// clearPartial drops the events that are held back of a revision.
 func (c *core) clearPartial(w *watcher) {
 	b := w.backlog
 	if b == nil || b.part == nil {

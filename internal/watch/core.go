@@ -1,9 +1,8 @@
 package watch
 
-// The core: a state machine without clock, goroutines or I/O. Every input is a
-// method that takes the time as an argument where time matters; everything that
-// has to happen in the outside world is appended to acts. The shell calls inputs
-// and carries out acts under one lock, so the core itself knows no concurrency.
+// The core: a state machine without clock, goroutines or I/O. Every input is a method, which gets
+// the time as an argument where time matters, and appends its actions to acts. The shell calls
+// inputs and carries out acts under one lock, so the core has no concurrency.
 //
 // States of a group (the watchers that share one stream):
 //
@@ -55,12 +54,12 @@ func (s state) String() string {
 
 // watcher is one user's watch. There are many and most are idle: keep it small.
 type watcher struct {
-	host host // the shell's part; the core never looks at it
+	host host // the shell's part, which the core does not use
 
 	g          *group
 	prev, next *watcher // neighbours in g's list, in order of registration
 	backlog    *backlog // nil while nothing waits for the consumer
-	listing    *listing // what it has listed; nil: nothing, or it is confirmed
+	listing    *listing // its listing; nil if there is none, or once the watcher is confirmed
 
 	key, end []byte
 
@@ -73,8 +72,8 @@ type watcher struct {
 	resume int64
 	// floor: events of lower revisions have been delivered, or were not asked for.
 	floor int64
-	// known is the highest revision that the cluster was seen to have by what this
-	// watcher received; 0: it has no history yet. A cluster below it has another history.
+	// known is the highest revision of the cluster that this watcher's responses have shown; 0: it
+	// has no history yet. A cluster below it has another history.
 	known int64
 	// cluster is the id of the cluster that first confirmed the watcher; 0: unknown.
 	cluster uint64
@@ -92,8 +91,8 @@ type watcher struct {
 	barred   bool // not to be resumed on the present stream, which cannot prove the history
 }
 
-// placing says how far we are in finding out the position of a watcher that started
-// "from now" and was confirmed without a revision, as the gRPC proxy does (create.go).
+// placing is the state of the search for a watcher's position: the watcher started "from now" and
+// was confirmed without a revision, as the gRPC proxy does (create.go).
 type placing uint8
 
 const (
@@ -102,7 +101,7 @@ const (
 	beingRead                // a read that covers it is under way
 )
 
-// wants is what the user asked for, packed.
+// wants are the user's options, packed.
 type wants uint8
 
 const (
@@ -113,10 +112,10 @@ const (
 	wantNoDelete
 	wantLeader
 	wantCut  // in fragments: see large in event.go
-	wantList // rather ends than goes on in doubt: it lists again
+	wantList // ends rather than going on in doubt, since its user lists again
 )
 
-// actKind says what the shell has to do.
+// actKind is the kind of an action of the shell.
 type actKind uint8
 
 const (
@@ -129,7 +128,7 @@ const (
 	actEnd                    // End w: its last delivery was taken
 	actTell                   // let w's Watch call return
 	actArm                    // tick g at time at; zero: not at all
-	actConfirm                // ask the cluster what check says, for g; for w alone on st if w is set
+	actConfirm                // ask the cluster the question check, for g; for w alone on st if w is set
 	actNote                   // log
 )
 
@@ -181,7 +180,7 @@ func newCore(limit int64, members func() int, canConfirm bool, jitter func() flo
 //go:noinline
 func (c *core) do(a action) { c.acts = append(c.acts, a) }
 
-// newWatcher makes a watcher from what the user asked for.
+// newWatcher makes a watcher for a request.
 func newWatcher(r Request) *watcher {
 	q := r.Create
 	w := &watcher{
@@ -253,7 +252,7 @@ func (c *core) close(now time.Time) {
 	}
 }
 
-// drop gives up everything that waits for w's consumer.
+// drop drops all deliveries that wait for w's consumer.
 func (c *core) drop(w *watcher) {
 	w.dropped = true
 	c.clearBacklog(w)
@@ -261,8 +260,8 @@ func (c *core) drop(w *watcher) {
 	c.do(action{kind: actStop, w: w})
 }
 
-// finish ends w from the server's side: resp and err are its last delivery, after
-// everything that waits already.
+// finish ends w from the server's side: resp and err are its last delivery, after those that wait
+// already.
 func (c *core) finish(now time.Time, w *watcher, resp *pb.WatchResponse, err error) {
 	c.leave(w)
 	c.unlink(now, w)

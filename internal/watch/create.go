@@ -2,14 +2,13 @@ package watch
 
 // Creates and their answers.
 //
-// The server answers creates in order, a failed one with id -1, so answers are
-// matched in order. Ids are chosen by us, from 1, never reused on a stream: that is
-// what lets creates be pipelined. Servers before 3.4 and the gRPC proxy assign
-// their own ids, and the proxy answers out of order; so the first create of a stream
-// goes alone, and what id comes back decides how the others go.
+// The server answers creates in order, a failed one with id -1, so answers are matched in order. We
+// choose the ids, from 1, and never reuse one on a stream; so creates can be pipelined. Servers
+// before 3.4 and the gRPC proxy assign their own ids, and the proxy answers out of order. So the
+// first create of a stream is sent alone, and the id in its answer shows which kind the server is.
 //
-// A cancelled watcher may still have its create answered and events under way;
-// messages for ids that nobody has any more are ignored.
+// After a watcher was cancelled, an answer to its create and events may still arrive. Messages for
+// ids without a watcher are ignored.
 
 import (
 	"time"
@@ -26,9 +25,8 @@ const (
 	numbersTheirs                   // one create at a time
 )
 
-// maxStrays bounds the ids that a stream cancels although nobody asked for them: it
-// is more than any confusion that was seen and keeps a hostile server from making
-// us remember ids without end.
+// maxStrays bounds how many ids without a watcher a stream cancels. It is more than any confused
+// server was seen to send, and keeps a hostile one from making us remember ids without end.
 const maxStrays = 64
 
 // create is one unanswered create request.
@@ -68,10 +66,10 @@ func (c *core) flush(now time.Time, st *stream) {
 	}
 }
 
-// answerWithin is how long a stream on which a create waits may say nothing at all. There are
-// servers that never answer: a member that was restored from a backup waits, before it looks at a
-// token from before, until it has come as far as it was when it gave the token. Each time that it
-// was not enough it is doubled, up to answerDoubles times: the way may be long.
+// answerWithin is how long a stream on which a create waits may be silent. Some servers never
+// answer: a member that was restored from a backup, and gets a token from before, waits until it
+// reaches the revision at which it issued the token. After each timeout the limit is doubled, up to
+// answerDoubles times, since the link may be slow.
 const (
 	answerWithin  = 3 * time.Second
 	answerDoubles = 4
@@ -100,8 +98,8 @@ func (c *core) sendCreate(st *stream, w *watcher) {
 	w.floor = w.resume
 	req := &pb.WatchCreateRequest{
 		Key: w.key, RangeEnd: w.end, StartRevision: w.resume, WatchId: w.id,
-		// Notifications are always asked for: they move the position of a watcher whose
-		// keys are quiet past revisions that may be compacted before it has to resume.
+		// Progress notifications are always requested: they move the position of a watcher with
+		// quiet keys past revisions that may be compacted before it has to resume.
 		ProgressNotify: true,
 		PrevKv:         w.want&wantPrevKV != 0,
 		Fragment:       w.g.cut || w.want&wantCut != 0,
@@ -147,7 +145,7 @@ func (c *core) abandon(st *stream, w *watcher) {
 // answer broke the protocol and the stream with it.
 func (c *core) answer(now time.Time, st *stream, resp *pb.WatchResponse) (create, bool) {
 	if len(st.creates) == 0 {
-		return create{}, false // for nobody, or repeated
+		return create{}, false // it answers no create, or one that was answered
 	}
 	id, front := resp.WatchId, st.creates[0]
 	switch {
@@ -163,21 +161,21 @@ func (c *core) answer(now time.Time, st *stream, resp *pb.WatchResponse) (create
 		}
 	case st.numbering == numbersTheirs:
 		if st.ids[id] != nil {
-			return create{}, false // repeated
+			return create{}, false // it was answered already
 		}
 	case id > front.id && id < st.nextID:
 		c.violation(now, st, "answers to creates skipped or out of order")
 		return create{}, false
 	case id != front.id:
-		return create{}, false // repeated, or for nobody
+		return create{}, false // it answers no create, or one that was answered
 	}
 	st.creates[0] = create{}
 	st.creates = st.creates[1:]
 	return front, true
 }
 
-// created handles a response with Created set. cerr and v are what its cancel
-// reason means, if it has one.
+// created handles a response with Created set. cerr and v are the meaning of its cancel reason, if
+// it has one.
 func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr error, v Verdict) {
 	p, ok := c.answer(now, st, resp)
 	if !ok {
@@ -195,7 +193,7 @@ func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr e
 	case resp.Canceled || resp.CompactRevision != 0:
 		c.refused(now, st, w, resp, cerr, v)
 	case c.canConfirm && otherCluster(resp.Header.GetClusterId(), w.cluster):
-		// The cluster is the old one, as a check has shown: this member is not of it.
+		// A check has shown that the cluster is the old one, so this member belongs to another.
 		c.fail(now, st, errWrongCluster, Retry, true)
 	case c.older(st, w, resp.Header.GetRaftTerm()):
 		w.state = statePending
@@ -233,13 +231,13 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	}
 	switch rev := h.GetRevision(); {
 	case w.resume == 0 && rev > 0:
-		// "From now" was at rev. The floor stays: a server may announce a revision that
-		// is a little newer than where its watcher starts, and then still sends the
-		// events in between.
+		// "Now" was rev. The floor stays: a server may announce a revision that is a little newer
+		// than the one at which its watcher starts, and still send the events in between.
 		w.resume = rev + 1
 		w.known = rev
 	case w.resume > 0 && rev >= w.resume-1:
-		// A caller that asks for what follows a revision has seen that revision: in a listing, say.
+		// A caller that asks for the events after a revision has seen that revision, for instance
+		// in a listing.
 		w.known = max(w.known, w.resume-1)
 	case w.resume == 0 && c.canConfirm && w.placing == placed:
 		// The gRPC proxy answers without a revision when it has such a watch already. If
@@ -266,11 +264,11 @@ func (c *core) refused(now time.Time, st *stream, w *watcher, resp *pb.WatchResp
 		delete(st.ids, w.id)
 	}
 	if resp.CompactRevision != 0 && w.state == stateActive {
-		// The server keeps it although it has ended, and answers no request for progress on
-		// this stream because it is behind.
+		// The server keeps the ended watcher. Since that watcher is behind, the server would answer
+		// no progress request on this stream.
 		c.sendCancel(st, w.id)
 	}
-	w.state = statePending // nothing more to cancel
+	w.state = statePending // there is nothing to cancel any more
 	c.clearPartial(w)
 	switch {
 	case resp.CompactRevision != 0 || resp.CancelReason == "" || v == Fatal:
@@ -278,7 +276,7 @@ func (c *core) refused(now time.Time, st *stream, w *watcher, resp *pb.WatchResp
 	case v == NoLeader:
 		c.fail(now, st, cerr, NoLeader, true)
 	default:
-		// An expired token is bound to the stream: only another stream has a new one. The
+		// A stream keeps its token, which has expired: only another stream has a new one. The
 		// member is not to blame.
 		c.fail(now, st, cerr, Retry, false)
 	}

@@ -1,8 +1,8 @@
 package watch
 
-// The shell. One lock, Engine.mu, guards the core and all shell state in watchers,
-// groups and streams. A goroutine with an input takes the lock, calls the core, carries
-// out the actions that do not block, and lets go.
+// The shell. One lock, Engine.mu, guards the core and all shell state in watchers, groups and
+// streams. A goroutine with an input takes the lock, calls the core, carries out the actions that
+// do not block, and releases the lock.
 //
 // Goroutines, all owned by Engine.work and gone when Close returns:
 //   - per stream a sender and a reader (internal/duplex);
@@ -12,9 +12,9 @@ package watch
 // Callbacks of timers and contexts run in goroutines of the runtime; Engine.calls
 // counts those that may still come.
 //
-// A sink is called by the reader, under the lock, while the watcher has no backlog;
-// its pump, outside of the lock, while it has one; End follows under the lock, from
-// the pump itself if there is one. So never two at a time.
+// While a watcher has no backlog, the reader calls its sink, under the lock. While it has one, its
+// pump does, outside of the lock. End is called under the lock, by the pump if there is one. So a
+// sink never has two calls at a time.
 
 import (
 	"context"
@@ -28,9 +28,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// confirmTimeout bounds the reads of one check of history, so that a
-// check outlives its watchers by no more than that. Reads fail after 7 s on a
-// member without a leader; the check is repeated anyway.
+// confirmTimeout bounds the reads of one check of history, so that a check does not outlive its
+// watchers by more. Reads on a member without a leader fail after 7 s; the check is repeated in any
+// case.
 const confirmTimeout = 5 * time.Second
 
 // Engine keeps watchers alive. Its methods are safe for concurrent use.
@@ -44,7 +44,7 @@ type Engine struct {
 	mu     sync.Mutex
 	core   *core   // guarded by mu
 	closed bool    // guarded by mu
-	cause  error   // guarded by mu; what Watch calls that the present input ends return
+	cause  error   // guarded by mu; the error of Watch calls that the present input ends
 	notes  []entry // guarded by mu; to be logged once mu is released
 }
 
@@ -112,7 +112,7 @@ func (e *Engine) Watch(ctx context.Context, r Request, s Sink) error {
 	return <-ready
 }
 
-// ended is called when the context of w has ended.
+// ended is the callback at the end of w's context.
 func (e *Engine) ended(w *watcher, cause error) {
 	e.mu.Lock()
 	e.cause = cause
@@ -120,10 +120,9 @@ func (e *Engine) ended(w *watcher, cause error) {
 	e.run()
 }
 
-// RequestProgress asks for a progress notification on every live stream of the
-// group that has watchers. Where the stream breaks before the answer, the request
-// is made again on the next one. Servers without such requests (before 3.4, the
-// gRPC proxy) are not asked.
+// RequestProgress requests a progress notification on every live stream of the group that has
+// watchers. If the stream breaks before the answer, the request is sent again on the next one.
+// Servers without such requests (before 3.4, the gRPC proxy) get none.
 func (e *Engine) RequestProgress(ctx context.Context, group string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -152,9 +151,8 @@ func (e *Engine) Close() {
 	e.calls.Wait()
 }
 
-// run carries out the core's actions and releases the lock, which the caller holds.
-// Some actions have results that are inputs again; what those ask for is carried
-// out in the same go.
+// run carries out the core's actions and releases the lock, which the caller holds. The results of
+// some actions are inputs again; run carries out their actions too.
 func (e *Engine) run() {
 	c := e.core
 	for i := 0; i < len(c.acts); i++ {
@@ -209,7 +207,7 @@ func (e *Engine) offer(w *watcher, d Delivery, last bool) {
 	}
 }
 
-// endSink calls End, once, and lets go of what the watcher held. The caller holds mu.
+// endSink calls End, once, and releases the watcher's resources. The caller holds mu.
 func (e *Engine) endSink(w *watcher) {
 	h := &w.host
 	if h.ended {

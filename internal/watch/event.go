@@ -2,21 +2,21 @@ package watch
 
 // Dispatch of responses, and the position of each watcher.
 //
-// Fragments are asked for only where they are needed. Servers measure the whole fragment again for
-// each event that they add to it, so one of 2 MB with events of 100 B takes them half a minute, in
-// which nothing else comes on the stream. Without fragments a response is one revision where the
-// watcher is up to date, and up to 1,000 where it catches up. So a watcher wants them once a
-// response of several revisions was large, and its events were; a group, once a response was above
-// gRPC's limit for messages.
+// Fragments are requested only where they are needed. For each event that a server adds to a
+// fragment it measures the whole fragment again. So a fragment of 2 MB with events of 100 B takes
+// half a minute, in which the stream carries nothing else. Without fragments a response has one
+// revision if the watcher is up to date, and up to 1,000 if it catches up. So a watcher requests
+// fragments after a large response of several revisions with large events; a group does after a
+// response above gRPC's limit for messages.
 //
-// A watcher's position is resume. A response may come in fragments that are cut
-// anywhere, so the events of a fragment's last revision are held back until the rest
-// of that revision is there: what is delivered ends with a whole revision, and resume
-// is the last one + 1. Nothing has to be skipped after a resume, and no more than one
-// revision is ever held, unless the user wants responses put together again.
+// A watcher's position is resume. A response may come in fragments that are cut anywhere, so the
+// events of a fragment's last revision are held back until the rest of that revision has arrived.
+// So each delivery ends with a whole revision, and resume is that revision + 1. Nothing has to be
+// skipped after a resume, and at most one revision is held back, unless the user wants responses
+// joined again.
 //
-// The position counts what was handed to the consumer's queue, not what it has
-// taken: the queue survives a broken stream.
+// The position counts events in the consumer's queue as delivered: the queue survives a broken
+// stream.
 
 import (
 	"time"
@@ -27,15 +27,15 @@ import (
 )
 
 const (
-	// largeResponse is a hundred times what servers send at once to one that keeps up.
+	// largeResponse is a hundred times the usual size of a response to a watcher that keeps up.
 	largeResponse = 16 << 20
-	// largeEvent: a fragment, of 2 MB by default, has at most a thousand of such events: the server
+	// largeEvent: a fragment, of 2 MB by default, has at most a thousand of such events. The server
 	// makes it in some 50 ms.
 	largeEvent = 2 << 10
 )
 
-// response is an input: resp arrived on st. cerr and v are what its cancel reason
-// means, if it has one.
+// response is an input: resp arrived on st. cerr and v are the meaning of its cancel reason, if it
+// has one.
 func (c *core) response(now time.Time, st *stream, resp *pb.WatchResponse, cerr error, v Verdict) {
 	if st.g.st != st || !st.live || resp == nil {
 		return
@@ -69,7 +69,7 @@ func (c *core) response(now time.Time, st *stream, resp *pb.WatchResponse, cerr 
 	}
 }
 
-// eventsOf is resp without whatever else it says. Servers do not mix the two.
+// eventsOf returns resp with its events alone. Servers do not mix events with anything else.
 func eventsOf(resp *pb.WatchResponse) *pb.WatchResponse {
 	return &pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, Fragment: resp.Fragment, Events: resp.Events}
 }
@@ -143,7 +143,7 @@ func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	}
 }
 
-// again makes an active watcher anew at its position.
+// again creates an active watcher again, at its position.
 func (c *core) again(now time.Time, w *watcher) {
 	if w.state == stateActive {
 		c.leave(w)
@@ -152,7 +152,7 @@ func (c *core) again(now time.Time, w *watcher) {
 	}
 }
 
-// isLarge reports that w is to have its next responses in fragments, because of resp.
+// isLarge reports whether resp is so large that w needs its next responses in fragments.
 func (c *core) isLarge(w *watcher, resp *pb.WatchResponse) bool {
 	n := len(resp.Events)
 	if resp.Fragment || w.want&wantCut != 0 || w.g.cut || n < 2 ||
@@ -165,7 +165,7 @@ func (c *core) isLarge(w *watcher, resp *pb.WatchResponse) bool {
 
 func revision(ev *mvccpb.Event) int64 { return ev.GetKv().GetModRevision() }
 
-// wholeRevisions is how many of the events are of revisions before the last one.
+// wholeRevisions returns how many of the events are of revisions before the last one.
 func wholeRevisions(evs []*mvccpb.Event) int {
 	n := len(evs) - 1
 	for n > 0 && revision(evs[n-1]) == revision(evs[n]) {
@@ -174,8 +174,8 @@ func wholeRevisions(evs []*mvccpb.Event) int {
 	return n
 }
 
-// fresh returns the events that are to be delivered: not below the floor, and not out
-// of order. It copies only if some are not.
+// fresh returns the events that are to be delivered: those that are neither below the floor nor out
+// of order. It copies only if it leaves some out.
 func fresh(w *watcher, evs []*mvccpb.Event) []*mvccpb.Event {
 	last := max(w.floor, 1)
 	for i, ev := range evs {

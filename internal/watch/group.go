@@ -1,7 +1,7 @@
 package watch
 
-// A group and its stream: opening, breaking, backing off, going idle, and what to
-// do when members report that they have no leader. See core.go for the states.
+// A group and its stream: opening, breaking, backing off, going idle, and reports of members that
+// they have no leader. See core.go for the states.
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ const (
 	// outage small, and 10,000 clients at 3 s are no burden to three members.
 	retryBase = 10 * time.Millisecond
 	retryMax  = 3 * time.Second
-	// retryGood bounds it after a stream that confirmed a watcher: its member is there, and the
+	// retryGood bounds the wait after a stream that confirmed a watcher: its member works, and the
 	// next stream will probably work as well.
 	retryGood = 500 * time.Millisecond
 
@@ -36,7 +36,7 @@ const (
 	avoidMax = 16
 )
 
-// errProtocol ends a stream whose peer breaks the rules of the Watch RPC.
+// errProtocol ends a stream whose peer violates the protocol of the Watch RPC.
 var errProtocol = errors.New("watch: protocol violation")
 
 // errUnanswered ends a stream on which a create is not answered.
@@ -49,7 +49,7 @@ type dueKind uint8
 
 const (
 	dueRetry   dueKind = iota // open a stream
-	dueIdle                   // give up the stream that nobody uses
+	dueIdle                   // close the stream without watchers
 	dueConfirm                // repeat a check that failed
 	dueLeader                 // leaderGrace is over
 	dueAnswer                 // a create should have been answered
@@ -71,23 +71,23 @@ type group struct {
 	noLeaderOther int       // such reports without a member's name
 	noLeaderAll   bool      // no reachable member is left that might have one
 	noLeaderSince time.Time // when the first came; zero: none
-	noLeaderErr   error     // the last of them
+	noLeaderErr   error     // the last report
 	unguarded     bool      // streams are opened without requiring a leader, see leader.go
 
 	progress bool // a progress request awaits its answer
 	cut      bool // a response was above the limit for messages: fragments are asked for
 
 	unanswered uint8 // how often a create was not answered in time, up to answerDoubles
-	suspect    bool  // a read is to show what is wrong: the token, for one
+	suspect    bool  // a read has to show the fault, for instance an expired token
 
-	witness  witness  // what the newest delivered revision changed
+	witness  witness  // the changes of the newest delivered revision
 	checking bool     // a check is under way
-	proves   *stream  // the stream that it is to prove; nil: it only finds positions
-	probes   *stream  // the unguarded stream that its success ends; nil: none
-	asks     *watcher // whose key it reads
+	proves   *stream  // the stream that the check is to prove; nil: it only finds positions
+	probes   *stream  // the unguarded stream that the check's success ends; nil: none
+	asks     *watcher // the check reads this watcher's key
 
-	due   [dueKinds]time.Time // what has to happen when; zero: nothing
-	armed time.Time           // what the shell's timer is set to
+	due   [dueKinds]time.Time // when each kind is due; zero: not at all
+	armed time.Time           // the time to which the shell's timer is set
 }
 
 // stream is one Watch RPC. It is dead as soon as its group refers to another one.
@@ -107,13 +107,13 @@ type stream struct {
 	creates   []create           // sent and not answered, in order
 	ids       map[int64]*watcher // active watchers by the server's id
 	gone      map[int64]struct{} // cancelled by us, not acknowledged yet
-	strays    int                // ids nobody has that were cancelled
-	heard     time.Time          // when it last said anything, or began to owe an answer
-	unproved  bool               // nobody is created before a check has proved the history
-	apart     bool               // its history may be another one than that of the group's watchers
-	since     time.Time          // who has listed later need not prove it
-	round     int                // how often it came into doubt (term.go)
-	term      uint64             // the raft term that it, or its proof, has spoken of last; 0: none
+	strays    int                // cancelled ids without a watcher
+	heard     time.Time          // of its last message, or when it began to owe an answer
+	unproved  bool               // no watcher is created before a check has proved the history
+	apart     bool               // its history may differ from that of the group's watchers
+	since     time.Time          // watchers that have listed later need no proof
+	round     int                // how often it was doubted (term.go)
+	term      uint64             // the raft term of its last header, or of its proof; 0: none
 	cluster   uint64             // and its cluster
 	requests  requests           // for progress
 }
@@ -145,7 +145,7 @@ func (g *group) unlink(w *watcher) {
 	g.size--
 }
 
-// arm sets the shell's timer to the earliest thing that is due.
+// arm sets the shell's timer to the earliest due time.
 func (c *core) arm(g *group) {
 	var at time.Time
 	for _, t := range g.due {
@@ -188,7 +188,7 @@ func (c *core) tick(now time.Time, g *group) {
 	c.arm(g)
 }
 
-// pend makes w wait for a create, and sees to it that there is or will be a stream.
+// pend makes w wait for a create, and opens a stream if there is none.
 func (c *core) pend(now time.Time, w *watcher) {
 	g := w.g
 	w.state = statePending
@@ -240,7 +240,7 @@ func (c *core) admit(now time.Time, st *stream) {
 	}
 	st.apart = old && !st.guarded
 	if !old {
-		g.witness.revision, g.witness.newest = 0, 0 // it was of watchers that have gone
+		g.witness.revision, g.witness.newest = 0, 0 // its watchers have gone
 	}
 	switch {
 	case !st.guarded:
@@ -270,13 +270,13 @@ func (c *core) broken(now time.Time, st *stream, err error, v Verdict) {
 	c.fail(now, st, err, v, blame)
 }
 
-// violation ends a stream whose peer does not keep to the protocol. Its watchers
-// resume on another one, so that a confused server costs time but no events.
+// violation ends a stream whose peer violates the protocol. Its watchers resume on another one, so
+// a confused server costs time but no events.
 func (c *core) violation(now time.Time, st *stream, what string) {
 	c.fail(now, st, fmt.Errorf("%w: %s", errProtocol, what), Retry, true)
 }
 
-// fail ends st; blame says whether to avoid its member.
+// fail ends st. If blame is set, its member is avoided.
 func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool) {
 	g := st.g
 	c.do(action{kind: actShut, st: st})
@@ -311,7 +311,8 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 	}
 	odd := errors.Is(err, errProtocol) || errors.Is(err, errWrongCluster)
 	if g.attempt == 0 || odd {
-		// Of ordinary failures the first of a row only: an outage must not flood the log.
+		// Only the first ordinary failure of a row is logged, so that an outage does not flood the
+		// log.
 		c.do(action{kind: actNote, st: st, err: err, note: "watch stream ended, resuming its watchers"})
 	}
 	if v == NoLeader {

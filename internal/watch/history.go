@@ -16,16 +16,16 @@ package watch
 // newest key of its listing, as it was at the listing's revision, is a witness of its own
 // (listing.go), and the group's once it has joined.
 //
-// Where the witness is compacted, its keys are read as they were at the latest revision up to which
-// their watcher has got every event, or as they are now: unchanged they prove as much, and changed
-// without a word they prove the contrary. A deletion shows neither, since most keys do not exist;
-// so the put before it stays a part of the witness. Otherwise nothing is proved. Then those that
-// can list do so, and the others go on.
+// If the witness's revision is compacted, its keys are read as they were at the latest revision up
+// to which their watcher has got every event, or as they are now. Unchanged keys prove the history;
+// keys that have changed without an event prove the contrary. A deletion proves neither, since most
+// keys do not exist; so the put before it stays a part of the witness. If nothing is proved,
+// watchers that can list do so, and the others go on.
 //
-// Only keys that a watcher of the group watches are read, since the user may be allowed
-// to see nothing else. A user who may not even see those gets the server's error.
+// Only keys that a watcher of the group watches are read, since the user may have no permission for
+// others. Without permission for those the user gets the server's error.
 //
-// The same check finds the position of watchers that were confirmed without one.
+// The same check finds the position of watchers that were confirmed without a revision.
 
 import (
 	"bytes"
@@ -49,19 +49,20 @@ const witnessKeys = 32
 
 // Check is a question to the cluster.
 type Check struct {
-	// Key is one that a watcher of the group watches; a read of it tells the cluster's
-	// id and its revision of now.
+	// Key is a key that a watcher of the group watches. A read of it returns the cluster's id and
+	// present revision.
 	Key []byte
 	// Revision is that of the witness; 0: there is none.
 	Revision int64
-	// Changes are what it changed, or how it found keys and a range.
+	// Changes are the changes of that revision, or the state of keys and a range that a listing
+	// found.
 	Changes []Change
 	// Seen is the revision up to which their watcher would have got any further change of them: the
 	// witness's revision at least.
 	Seen int64
 }
 
-// Change is one event of the witness, or what a listing has found.
+// Change is one event of the witness, or the state that a listing has found.
 type Change struct {
 	Key     []byte
 	End     []byte // with Absent only: of the range
@@ -71,20 +72,20 @@ type Change struct {
 	sum     uint64
 }
 
-// Finding is what the cluster said.
+// Finding is the cluster's answer to a Check.
 type Finding struct {
 	Revision  int64
 	ClusterID uint64
 	Term      uint64 // the raft term; 0: not known
-	// Different: the witness's revision has changed other keys, or to other values. It
-	// must not be set when the cluster cannot say, because the revision was compacted.
+	// Different: the witness's revision has changed other keys, or to other values. It must not be
+	// set when the revision was compacted, since then the cluster cannot tell.
 	Different bool
-	// Unproved: there was no witness to ask for, or the cluster could not say.
+	// Unproved: there was no witness, or the cluster could not tell.
 	Unproved bool
 }
 
-// SameAs reports whether kv, as it was at the witness's revision, is what the event
-// put there.
+// SameAs reports whether kv, as it was at the witness's revision, is the key-value that the event
+// put.
 func (c Change) SameAs(kv *mvccpb.KeyValue) bool {
 	differs := c.sum ^ sumOf(kv)
 	if c.keyOnly {
@@ -95,8 +96,8 @@ func (c Change) SameAs(kv *mvccpb.KeyValue) bool {
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
-// sumOf is a checksum of kv: of its numbers in the upper half, of its value in the lower. The
-// key is what is asked for.
+// sumOf is a checksum of kv: of its numbers in the upper half, of its value in the lower. It leaves
+// out the key, since the read asks for that.
 func sumOf(kv *mvccpb.KeyValue) uint64 {
 	var n [32]byte
 	for i, v := range [4]int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), kv.GetLease()} {
@@ -108,17 +109,17 @@ func sumOf(kv *mvccpb.KeyValue) uint64 {
 // witness is the newest revision that was delivered to a watcher of the group, or listed by one.
 type witness struct {
 	revision int64
-	// newest is the latest change that it shows, which for a listing is before its revision: what
-	// came after that proves nothing.
+	// newest is the revision of its latest change, which for a listing is before its revision.
+	// Later changes prove nothing.
 	newest  int64
-	of      *watcher // to which it was delivered, or who has listed it; nil: not confirmed yet
+	of      *watcher // the watcher that got or listed it; nil: not confirmed yet
 	changes []Change // reused, with their keys, by the next one
 }
 
-// weak: the witness has found an empty range, which says less than any key.
+// weak: the witness is an empty range, which proves less than any key.
 func (k *witness) weak() bool { return len(k.changes) == 1 && k.changes[0].Absent }
 
-// note keeps the last revision of evs, which are all of w's response.
+// note keeps the last revision of evs, which are all events of w's response.
 func (k *witness) note(w *watcher, evs []*mvccpb.Event) {
 	last := revision(evs[len(evs)-1])
 	if last <= k.newest {
@@ -161,7 +162,7 @@ func (k *witness) putBefore(w *watcher, evs []*mvccpb.Event) (put Change, found 
 		n--
 	}
 	if n == len(evs) || n > 0 && revision(evs[n-1]) == revision(evs[len(evs)-1]) {
-		return put, false // it is one of those that are noted
+		return put, false // it is noted as one of evs
 	}
 	if n > 0 {
 		put.set(evs[n-1])
@@ -179,7 +180,7 @@ func (c Change) IsPut() bool { return !c.Deleted && !c.Absent }
 // unfiltered: w gets every event of its keys.
 func (w *watcher) unfiltered() bool { return w.want&(wantNoPut|wantNoDelete) == 0 }
 
-// seen is up to where the witness's keys have certainly not changed again.
+// seen is the revision up to which the witness's keys have certainly not changed again.
 func (k *witness) seen() int64 {
 	if k.of == nil || !k.of.unfiltered() {
 		return k.revision
@@ -187,7 +188,8 @@ func (k *witness) seen() int64 {
 	return max(k.revision, k.of.resume-1)
 }
 
-// question copies the witness, if there is one, which deliveries may change while it is asked for.
+// question returns a copy of the witness if there is one, since deliveries may change it during the
+// check.
 func (k *witness) question(key []byte) Check {
 	q := Check{Key: key, Revision: k.revision, Seen: k.seen()}
 	if k.revision == 0 {
@@ -200,8 +202,8 @@ func (k *witness) question(key []byte) Check {
 	return q
 }
 
-// check asks for the proof that the group's stream needs and for the positions of
-// watchers that have none. Later needs are asked for later.
+// check asks for the proof that the group's stream needs and for the positions of watchers without
+// one. Needs that arise meanwhile wait for the next check.
 func (c *core) check(now time.Time, g *group) {
 	if g.checking || !g.due[dueConfirm].IsZero() {
 		return
@@ -229,7 +231,7 @@ func (c *core) check(now time.Time, g *group) {
 	}
 	g.suspect = false
 	if g.asks == nil {
-		if g.proves != nil { // those with a history have gone
+		if g.proves != nil { // the watchers with a history have gone
 			g.st.unproved = false
 			c.flush(now, g.st)
 		}
@@ -243,7 +245,7 @@ func (c *core) check(now time.Time, g *group) {
 	c.do(action{kind: actConfirm, g: g, check: q})
 }
 
-// checked is an input: the check's result. v says what err means.
+// checked is an input: the check's result. v is the meaning of err.
 func (c *core) checked(now time.Time, g *group, f Finding, err error, v Verdict) {
 	if c.groups[g.name] != g || !g.checking {
 		return
@@ -283,7 +285,7 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 	case v != Fatal || g.st != nil && !g.st.guarded:
 		g.due[dueConfirm] = now.Add(checkAgain)
 	case proves != nil && g.witness.revision != 0:
-		// It may be the witness's keys that the user may not see any more.
+		// The user may have lost the permission for the witness's keys.
 		g.witness.revision, g.witness.newest = 0, 0
 	case asks.state != stateEnded && asks.g == g:
 		c.do(action{kind: actNote, w: asks, err: err, note: "watch ends"})
@@ -293,9 +295,9 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 	c.arm(g)
 }
 
-// proved ends the watchers whose history is lost, and lets the others resume. Where a
-// new history parts from the old one is not known, so without the witness in it every
-// watcher that has received anything may have received too much.
+// proved ends the watchers whose history is lost, and lets the others resume. Nobody knows where a
+// new history parts from the old one. So if the witness is not in it, every watcher that has
+// received anything may have received too much.
 func (c *core) proved(now time.Time, st *stream, f Finding) {
 	g := st.g
 	parted := f.Different || f.Revision < g.witness.revision
@@ -316,8 +318,8 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 	}
 }
 
-// judge ends w if what was found does not let it go on: its history is lost, or it can list again
-// and nothing proves that it is not. It reports whether w goes on.
+// judge ends w if its history is lost, or if nothing is proved and w can list again. It reports
+// whether w goes on.
 func (c *core) judge(now time.Time, w *watcher, f Finding, parted bool) bool {
 	switch {
 	case parted || f.Revision < w.known || otherCluster(f.ClusterID, w.cluster):

@@ -1,9 +1,9 @@
 package watch
 
-// Members without a leader. Streams are guarded: opened so that a member without a
-// leader gives up its watches, and they move. When no leader can be found, watches
-// that require one end. The others get what a member without one has, on an unguarded
-// stream, while reads find out when a quorum is back; then a guarded stream takes over.
+// Members without a leader. Streams are guarded: a member without a leader ends their watches,
+// which move to another member. When no leader can be found, watches that require one end. The
+// others continue on an unguarded stream of a member without a leader, while reads find out when a
+// quorum is back. Then a guarded stream takes over.
 //
 // Watchers with a history wait for that: without a quorum nothing proves the history.
 
@@ -22,12 +22,11 @@ var errLeaderBack = errors.New("watch: back to members with a leader")
 // not end watches.
 const leaderGrace = time.Second
 
-// unguardedFor is how long an unguarded stream lives where no read can show when a
-// quorum is back.
+// unguardedFor is how long an unguarded stream lives if no read can show when a quorum is back.
 const unguardedFor = 3 * time.Second
 
-// leaderless notes that a member has no leader. When the same member says so again
-// although it was to be avoided, no other one could be reached.
+// leaderless notes that a member has no leader. When the same member reports that again although it
+// was to be avoided, no other one could be reached.
 func (c *core) leaderless(now time.Time, g *group, member string, err error) {
 	g.noLeaderErr = err
 	if g.noLeaderSince.IsZero() {
@@ -97,7 +96,7 @@ func (c *core) await(now time.Time, st *stream, w *watcher) {
 	}
 }
 
-// watchForLeader sees to it that g's unguarded stream ends in time.
+// watchForLeader schedules the end of g's unguarded stream.
 func (c *core) watchForLeader(now time.Time, g *group) {
 	if c.canConfirm {
 		c.check(now, g)
@@ -106,12 +105,12 @@ func (c *core) watchForLeader(now time.Time, g *group) {
 	}
 }
 
-// probe repeats a check; where there are none, an unguarded stream's time is over.
+// probe repeats a check. Without checks it ends the unguarded stream, whose time is over.
 func (c *core) probe(now time.Time, g *group) {
 	if c.canConfirm {
 		c.check(now, g)
 	} else if st := g.st; st != nil && st.live && !st.guarded {
-		g.unguarded = false // the reports stay: if there is still no leader, back at once
+		g.unguarded = false // the reports stay, so that without a leader it is unguarded again at once
 		c.fail(now, st, errLeaderBack, Retry, true)
 	}
 }

@@ -1,18 +1,19 @@
 package watch
 
-// Watchers that have listed. Such a watcher has seen a history before its first event, perhaps not
-// that of the stream: etcd may have been restored in between. So before it is created on a stream
-// that is younger than the listing it proves itself, by the newest key that it has listed, each for
-// itself: what others of the group have seen says nothing about it. A stream that was there before
-// the listing began, and still is, is of the same history: no member changes its history alive, and
-// what a proxy hides a lower raft term tells (older, term.go).
+// Watchers with a listing. Such a watcher has seen a history before its first event, and the stream
+// may have another one: etcd may have been restored in between. So before the watcher is created on
+// a stream that is younger than the listing, its history has to be proved, by the newest key of the
+// listing. Each watcher needs a proof of its own: other watchers of the group may have seen another
+// history. A stream that was opened before the listing began has the same history as the listing:
+// no member changes its history while it runs, and if a proxy hides a change of members, a lower
+// raft term shows it (older, term.go).
 //
-// Once it is confirmed it is a watcher like others, and its listing may be the group's witness.
+// Once confirmed it is a watcher like others, and its listing may be the group's witness.
 //
-// So is it with watchers that a member without a leader has confirmed while others of the group
-// waited for a quorum: they may have begun in another history than the others have seen. What has
-// been delivered to such a watcher since is its own proof, like a listing, until a stream whose
-// member has a leader confirms it.
+// The same holds for watchers that a member without a leader has confirmed while others of the
+// group waited for a quorum: they may have begun in another history. Until a stream whose member
+// has a leader confirms such a watcher, the events delivered to it are its own witness, like a
+// listing.
 
 import (
 	"bytes"
@@ -21,7 +22,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Listing is what a follower has read of its range, all at one revision.
+// Listing describes a follower's read of its range at one revision.
 type Listing struct {
 	// Since is when reading began.
 	Since     time.Time
@@ -31,11 +32,11 @@ type Listing struct {
 	// Empty: the range has no key.
 	Empty bool
 
-	newest int64 // the highest revision of a key that was read; 0: none was
+	newest int64 // the highest mod revision of the keys; 0 without keys
 	change Change
 }
 
-// Note takes the newest of some keys that were read. It keeps no reference to it.
+// Note notes kv if it is the newest key so far. It keeps no reference to kv.
 func (l *Listing) Note(kv *mvccpb.KeyValue) {
 	if kv.GetModRevision() > l.newest {
 		l.newest = kv.GetModRevision()
@@ -53,14 +54,14 @@ func (l *Listing) WithKey(key []byte) *Listing {
 	return &m
 }
 
-// listing is a watcher's, until it is confirmed by a member that has a leader.
+// listing is a watcher's listing, until a member with a leader has confirmed the watcher.
 type listing struct {
 	since  time.Time
 	term   uint64
 	proof  witness
-	asked  *stream // for which the proof was asked for
-	again  bool    // asking has failed
-	proved *stream // on which the watcher may be created
+	asked  *stream // the stream for which the proof was requested
+	again  bool    // the request for the proof failed
+	proved *stream // the watcher may be created on it
 }
 
 func newListing(l *Listing, key, end []byte) *listing {
@@ -77,7 +78,7 @@ func newListing(l *Listing, key, end []byte) *listing {
 	return w
 }
 
-// listed keeps a listing as the witness, if it is the better one.
+// listed makes a listing the witness if it is the better one.
 func (k *witness) listed(l witness) {
 	switch {
 	case l.revision == 0:
@@ -86,7 +87,7 @@ func (k *witness) listed(l witness) {
 	}
 }
 
-// vouch says whether w may be created on st; if not, the proof is asked for.
+// vouch reports whether w may be created on st. If not, it requests the proof.
 func (c *core) vouch(st *stream, w *watcher) bool {
 	l := w.listing
 	if l == nil || !c.canConfirm || l.proved == st || st.since.Before(l.since) {
@@ -111,7 +112,8 @@ func (c *core) older(st *stream, w *watcher, term uint64) bool {
 	return true
 }
 
-// vouched is an input: what the cluster says of w's listing, asked for st in one of its rounds.
+// vouched is an input: the cluster's answer about w's listing, requested for st in one of its
+// rounds.
 func (c *core) vouched(now time.Time, w *watcher, st *stream, round int, f Finding, err error, v Verdict) {
 	l := w.listing
 	if l == nil || w.state != statePending || w.g.st != st || l.asked != st || st.round != round {
@@ -136,7 +138,7 @@ func (c *core) vouched(now time.Time, w *watcher, st *stream, round int, f Findi
 	c.arm(w.g)
 }
 
-// vouchAgain repeats the questions that have failed.
+// vouchAgain repeats the failed requests for proofs.
 func (c *core) vouchAgain(g *group) {
 	st := g.st
 	if st == nil || !st.live || !st.guarded {

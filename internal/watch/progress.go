@@ -7,12 +7,12 @@ package watch
 // them, so an answer that was made before a watcher existed may arrive after that
 // watcher's confirmation and before its older events.
 //
-// So each watcher judges by itself. The answer counts for it if the request was sent
-// after its confirmation had arrived. Which request an answer belongs to is not said,
-// and a request made while some watcher was behind is never answered; so an answer is
-// taken for that of the oldest open request, which can only be too careful. An answer
-// with a revision above that of the confirmation counts in any case: the server reads
-// that revision before it makes the watcher, and handles requests one at a time.
+// So each watcher judges by itself. An answer counts for it if the request was sent after its
+// confirmation had arrived. An answer does not name its request, and a request that was made while
+// some watcher was behind is never answered. So an answer is taken for that of the oldest open
+// request, which can only be too careful. An answer with a revision above that of the confirmation
+// counts in any case: the server reads that revision before it makes the watcher, and handles
+// requests one at a time.
 
 import (
 	"time"
@@ -20,9 +20,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// openFor is for how long a request may be answered. Without a bound each one that is
-// never answered would shift all later answers by one; answers come within the time
-// that the stream takes to deliver what was queued before them.
+// openFor is how long a request counts as open. Without a bound, each request that is never
+// answered would shift all later answers by one. Answers arrive within the time that the stream
+// takes to deliver the messages queued before them.
 const openFor = 10 * time.Second
 
 // requests are the progress requests of one stream.
@@ -82,13 +82,13 @@ func (c *core) sendProgress(now time.Time, st *stream) {
 	}
 }
 
-// progressAll hands the answer to a progress request to those that it counts for. It
-// moves no position: servers before 3.5.8 could send it ahead of events.
+// progressAll passes the answer to a progress request to the watchers for which it counts. It moves
+// no position: servers before 3.5.8 could send the answer ahead of events.
 func (c *core) progressAll(now time.Time, st *stream, resp *pb.WatchResponse) {
 	g := st.g
 	before, ok := st.requests.answer(now)
 	if st.unproved {
-		return // it is asked for again
+		return // the request is repeated
 	}
 	g.progress = false
 	for w := g.first; w != nil; {
@@ -106,7 +106,7 @@ func (c *core) progressAll(now time.Time, st *stream, resp *pb.WatchResponse) {
 func (c *core) progressOf(now time.Time, w *watcher, resp *pb.WatchResponse) {
 	rev := resp.Header.GetRevision()
 	if rev <= 0 || rev < w.known {
-		return // from the past: not to be believed
+		return // an old revision, which proves nothing
 	}
 	w.known = rev
 	if rev >= w.resume {

@@ -1,8 +1,7 @@
 package watch
 
-// A pump is a goroutine that delivers one watcher's backlog and ends with it. While
-// it runs nobody else calls the sink, and it is the pump that calls End if the
-// watcher ends meanwhile.
+// A pump is a goroutine that delivers one watcher's backlog and ends with it. While it runs nothing
+// else calls the sink, and the pump calls End if the watcher ends meanwhile.
 
 import (
 	"context"
@@ -12,7 +11,7 @@ import (
 // startPump starts a pump for w, whose backlog has just begun. The caller holds e.mu.
 func (e *Engine) startPump(w *watcher) {
 	if w.host.stop != nil {
-		return // the previous one is about to look again
+		return // the previous pump is about to read the backlog again
 	}
 	stop := make(chan struct{})
 	w.host.stop = stop

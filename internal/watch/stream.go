@@ -1,7 +1,7 @@
 package watch
 
-// This file is the shell of a stream; its two goroutines are duplex's. What is queued for one is
-// bounded by the number of its watchers.
+// The shell of a stream, whose two goroutines are duplex's. The number of its watchers bounds the
+// requests that are queued.
 
 import (
 	"context"

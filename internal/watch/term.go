@@ -1,16 +1,16 @@
 package watch
 
-// Streams whose servers are replaced. What stands between us and the members may keep a stream and
-// open its own anew, as etcd's gRPC proxy does, so that the watches of a stream go on in another
-// history, or another cluster, although nothing has broken. The headers tell: a member's raft term
-// never falls, and a wiped or restored cluster begins at a low one. Where a stream speaks of a
-// lower term than before, or of another cluster, its watchers are taken off it and it has to prove
-// itself as if it were new. Then they are created again, at their positions.
+// Streams whose servers are replaced. A proxy between us and the members, such as etcd's gRPC
+// proxy, may keep our stream and open its own again. The watches of our stream then go on in
+// another history, or another cluster, although nothing has broken. The headers show that: a
+// member's raft term never falls, and a wiped or restored cluster begins with a low term. When a
+// stream's headers have a lower term than before, or another cluster, its watchers are taken off
+// it, and its history has to be proved as for a new stream. Then the watchers are created again, at
+// their positions.
 //
-// Another member that lags may be the reason, too; then the proof costs one read. Streams' terms
-// are not compared with each other: of two members one is always the first to hear of an election.
-// That the term of a new history is higher than what was heard is possible as well, and is not
-// noticed.
+// A lagging member may be the reason too; then the proof costs one read. Terms of different streams
+// are not compared: one of two members is always the first to learn of an election. If the term of
+// a new history is higher than the old one, it is not noticed.
 
 import (
 	"time"
@@ -18,7 +18,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// hear takes the header of a response on st, before anything else of it counts.
+// hear handles the header of a response on st, before the rest of the response.
 func (c *core) hear(now time.Time, st *stream, h *pb.ResponseHeader) {
 	cluster, term := h.GetClusterId(), h.GetRaftTerm()
 	falls := term != 0 && term < st.term || otherCluster(cluster, st.cluster)
@@ -33,7 +33,7 @@ func (c *core) hear(now time.Time, st *stream, h *pb.ResponseHeader) {
 	}
 }
 
-// doubt has st prove the history again.
+// doubt requests a new proof of st's history.
 func (c *core) doubt(now time.Time, st *stream) {
 	g := st.g
 	if st.round > 0 && now.Sub(st.since) < stableAfter { // no loop of proofs
@@ -49,7 +49,7 @@ func (c *core) doubt(now time.Time, st *stream) {
 		},
 	)
 	if g.proves == st {
-		g.proves = nil // what is being read may be of before
+		g.proves = nil // the read under way may have begun before
 	}
 	for w := g.first; w != nil; w = w.next {
 		if w.state == stateCreating || w.state == stateActive {
@@ -63,8 +63,8 @@ func (c *core) doubt(now time.Time, st *stream) {
 	c.admit(now, st)
 }
 
-// shown notes in which term st was proved: it may have been replaced since. After a doubt it may be
-// that the member lags, so what it says counts.
+// shown notes the term in which st was proved: its server may have been replaced since. After a
+// doubt the member may lag, so its own term counts.
 func (st *stream) shown(f Finding) {
 	if st.round == 0 {
 		st.term = max(st.term, f.Term)

@@ -75,25 +75,25 @@ type Config struct {
 	// stream. Open may block, waiting for a usable member, until ctx ends.
 	Open func(ctx context.Context, o OpenOptions) (Stream, error)
 
-	// Judge says what a stream error means.
+	// Judge returns the meaning of a stream's error.
 	Judge func(error) Verdict
 
-	// Cancelled says what the server's cancel_reason text, never empty, means, and makes
-	// an error of it. Upon Retry the watcher is resumed on another stream, all others of
-	// its group with it, so Retry is only for what another stream can cure, as an expired
-	// token is (Open gets a new one).
+	// Cancelled returns the meaning of the server's cancel_reason, which is never empty, and an
+	// error for it. Upon Retry the watcher, and with it all others of its group, resumes on another
+	// stream. So Retry is only for reasons that another stream cures, such as an expired token
+	// (Open gets a new one).
 	Cancelled func(reason string) (Verdict, error)
 
-	// Members returns how many members are known. A watch that requires a leader ends
-	// only after that many distinct ones, or all that can be reached, have reported
-	// since the last good stream that they have none. nil: the number is unknown,
-	// and only a second report by the same member ends the watch. It is called under
-	// the engine's lock, so it must not block and must not call the engine.
+	// Members returns how many members are known. A watch that requires a leader ends only when
+	// that many different members, or all reachable ones, have reported since the last good stream
+	// that they have no leader. nil: the number is unknown, and only a second report by the same
+	// member ends the watch. Members is called under the engine's lock, so it must not block and
+	// must not call the engine.
 	Members func() int
 
-	// Confirm asks the cluster, with linearizable reads as the group's user, what a
-	// Check says. It is called before watchers resume on a new stream. Judge says
-	// what its error means. nil: lost history goes unnoticed.
+	// Confirm asks the cluster the question of a Check, by linearizable reads as the group's user.
+	// It is called before watchers resume on a new stream. Judge returns the meaning of its error.
+	// nil: lost history goes unnoticed.
 	Confirm func(ctx context.Context, group string, c Check) (Finding, error)
 
 	// BufferLimit bounds the bytes of undelivered events that the engine holds; 0
@@ -102,16 +102,16 @@ type Config struct {
 	// its consumer has caught up.
 	BufferLimit int64
 
-	// Log gets a line for what an operator may want to know; nil: nothing is logged.
+	// Log gets lines for operators; nil: nothing is logged.
 	Log *zap.Logger
 }
 
 // Request is one watch as the facade asks for it. The engine does not change it
 // and keeps no reference to Create.
 type Request struct {
-	// Create gives key, range_end, start_revision, progress_notify, filters, prev_kv
-	// and fragment. watch_id is ignored: the engine chooses ids. Whether fragments are asked
-	// for is the engine's affair; fragment says that they are to be put together again.
+	// Create gives key, range_end, start_revision, progress_notify, filters, prev_kv and fragment.
+	// watch_id is ignored: the engine chooses ids. Whether fragments are asked for is the engine's
+	// affair; fragment asks to join them again.
 	Create *pb.WatchCreateRequest
 	// Group names the watchers that may share a stream with this one.
 	Group string
@@ -119,9 +119,9 @@ type Request struct {
 	RequireLeader bool
 	// CreatedNotify delivers the server's created response, once.
 	CreatedNotify bool
-	// Listing is what was read before; Create's start revision is the one after it. A watcher
-	// with one ends as if its revisions were compacted when nothing can prove that it goes on in
-	// the history that was read. nil: none.
+	// Listing is the user's earlier read; Create's start revision is the one after it. If nothing
+	// can prove that the watch goes on in the history of the listing, the watcher ends as if its
+	// revisions were compacted. nil: none.
 	Listing *Listing
 }
 
@@ -151,11 +151,11 @@ type Sink interface {
 // ErrClosed is returned by calls on a closed engine.
 var ErrClosed = errors.New("watch: engine closed")
 
-// HistoryLostError ends a watcher whose cluster no longer has the history that the
-// watcher has already seen: it was restored from a snapshot, or replaced. What
-// the consumer knows is then of another history, and it must list again.
+// HistoryLostError ends a watcher whose cluster does not have the history any more that the watcher
+// has seen: the cluster was restored from a snapshot, or replaced. The consumer's state is of
+// another history, and it must list again.
 type HistoryLostError struct {
-	LastRevision int64  // the last revision this watcher knew of
+	LastRevision int64  // the last revision that this watcher knew
 	ClusterID    uint64 // the cluster it was watching
 	NowRevision  int64  // the revision of the cluster that answers now
 	NowClusterID uint64 // and its id
