@@ -35,7 +35,7 @@ func BenchmarkCachedGet(b *testing.B) {
 	})
 }
 
-// BenchmarkPut writes keys that nobody, this one or another one owns.
+// BenchmarkPut writes keys without an owner, keys of this KV, and keys of another one.
 func BenchmarkPut(b *testing.B) {
 	shared(b)
 	s := leased(b, etcdtest.Shared(b).Endpoints(), "L-"+b.Name()+"/")

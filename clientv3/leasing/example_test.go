@@ -12,7 +12,7 @@ import (
 )
 
 func Example() {
-	server, err := etcdtest.SharedMain() // runs for the example; yours is known from your configuration
+	server, err := etcdtest.SharedMain() // a server for the example; yours has an address in your configuration
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -35,12 +35,12 @@ func Example() {
 	if _, err := kvs[0].Put(ctx, "config", "blue"); err != nil {
 		log.Fatal(err)
 	}
-	for range 1000 { // only the first one asks the cluster
+	for range 1000 { // only the first read asks the cluster
 		if _, err := kvs[0].Get(ctx, "config"); err != nil {
 			log.Fatal(err)
 		}
 	}
-	// The owner gives the key up for the one who writes, and never reads an old value.
+	// The owner gives the key up for the writer, and never reads an old value.
 	if _, err := kvs[1].Put(ctx, "config", "green"); err != nil {
 		log.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestFrozen: reads of owned keys are answered while the lease is certainly held, and not
-// a moment longer; everything else returns at its context's end.
+// TestFrozen: reads of owned keys are answered while the lease is certainly held, and not a moment
+// longer; all other calls return when their context ends.
 func TestFrozen(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	const ttl = 3 * time.Second
@@ -56,7 +56,7 @@ func TestFrozen(t *testing.T) {
 			t.Fatalf("answered from memory %v after the cluster froze", began.Sub(frozen))
 		}
 	}
-	// Closing gives up.
+	// Closing ends although the server does not answer.
 	began := time.Now()
 	s.close()
 	if took := time.Since(began); took > 2*time.Second+soon {
@@ -81,7 +81,7 @@ func returns(t *testing.T, what string, f func(ctx context.Context) error) {
 	}
 }
 
-// TestNewKVIsBounded: making one waits no longer than it may.
+// TestNewKVIsBounded: NewKV waits no longer than its context.
 func TestNewKVIsBounded(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	cl := dial(t, c.Endpoints())
@@ -94,8 +94,8 @@ func TestNewKVIsBounded(t *testing.T) {
 	})
 }
 
-// TestLostFromOutside: what takes the ownership away behind the owner's back is noticed,
-// and the key is owned again.
+// TestLostFromOutside: an owner notices when another client takes its ownership away, and owns the
+// key again.
 func TestLostFromOutside(t *testing.T) {
 	raw := shared(t)
 	for name, take := range map[string]func(lk string, id clientv3.LeaseID) error{
@@ -147,8 +147,8 @@ func TestLostFromOutside(t *testing.T) {
 	}
 }
 
-// TestWriteWithoutAnswer: a write of the owner whose answer is lost, or that is executed
-// long after, does not make it serve what is old.
+// TestWriteWithoutAnswer: an owner serves no old value after a write of its own whose answer is
+// lost, or that is executed late.
 func TestWriteWithoutAnswer(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -205,8 +205,8 @@ func TestWriteWithoutAnswer(t *testing.T) {
 	}
 }
 
-// TestAcquireWithoutAnswer: a leasing key that is put by a request that nobody waits for
-// any more is removed.
+// TestAcquireWithoutAnswer: a leasing key is deleted if its request was given up before it was
+// executed.
 func TestAcquireWithoutAnswer(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -230,7 +230,7 @@ func TestAcquireWithoutAnswer(t *testing.T) {
 				return clientv3.OpResponse{}, context.DeadlineExceeded
 			}
 			s.calls.meddle.Store(&lost)
-			s.get(t, key) // read all the same
+			s.get(t, key) // a read that succeeds nevertheless
 			if late {
 				execute()
 			}
@@ -243,8 +243,8 @@ func TestAcquireWithoutAnswer(t *testing.T) {
 	}
 }
 
-// TestBehindTheWatch: what was asked for while the watch was cut off, and compacted, is
-// found afterwards.
+// TestBehindTheWatch: requests for keys that came while the watch was cut off, and were compacted,
+// are found afterwards.
 func TestBehindTheWatch(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	direct := []string{c.Members()[0].Direct}
@@ -292,7 +292,7 @@ func TestBehindTheWatch(t *testing.T) {
 	a.owns(t, "asked")
 }
 
-// TestContextOfTheSession: when it ends, reads go on, without memory.
+// TestContextOfTheSession: when it ends, reads go on, but not from memory.
 func TestContextOfTheSession(t *testing.T) {
 	shared(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -307,8 +307,8 @@ func TestContextOfTheSession(t *testing.T) {
 	}
 }
 
-// TestReadDuringOwnWrite: once anybody can have seen what the owner is writing, the owner
-// does not read what was before, although it does not know yet that it has written.
+// TestReadDuringOwnWrite: once anybody can have seen the value that the owner is writing, the owner
+// does not read the old one, even before it has the answer to its write.
 func TestReadDuringOwnWrite(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -352,8 +352,8 @@ func TestReadDuringOwnWrite(t *testing.T) {
 	}
 }
 
-// TestStopsBeforeItGivesBack: who is asked for a key does not read it from memory any
-// more when the others learn that they may write it.
+// TestStopsBeforeItGivesBack: when others learn that they may write a key, its former owner does
+// not read it from memory any more.
 func TestStopsBeforeItGivesBack(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -366,7 +366,7 @@ func TestStopsBeforeItGivesBack(t *testing.T) {
 	var look meddler = func(
 		ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error),
 	) (clientv3.OpResponse, error) {
-		a.calls.meddle.Store(nil) // the first call is that which gives the key back
+		a.calls.meddle.Store(nil) // the first call gives the key up
 		looked <- a.local(func() { a.get(t, key) })
 		return next(ctx)
 	}
@@ -380,8 +380,8 @@ func TestStopsBeforeItGivesBack(t *testing.T) {
 	}
 }
 
-// TestSilentMember: a read that cannot take ownership since its member is silent is still
-// a read, which another member answers.
+// TestSilentMember: a read whose member is silent cannot take ownership, but another member answers
+// it.
 func TestSilentMember(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	s := leased(t, c.Endpoints(), "L/")

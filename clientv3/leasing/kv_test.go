@@ -19,8 +19,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestOwner: the first read takes ownership; then reads cost nothing, writes one call, and
-// what is read is what was written.
+// TestOwner: the first read takes ownership. Then reads need no call and writes one, and reads find
+// the last write.
 func TestOwner(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
@@ -83,7 +83,7 @@ func TestOwner(t *testing.T) {
 	want("4")
 }
 
-// TestTwoSides: each sees what the other writes, at once, whoever owns.
+// TestTwoSides: each side sees the other's writes at once, whichever owns the key.
 func TestTwoSides(t *testing.T) {
 	shared(t)
 	var sides [2]*side
@@ -120,8 +120,8 @@ func TestTwoSides(t *testing.T) {
 	}
 }
 
-// TestAWriteAsksTheOwner: whoever holds a key in memory reads what another has just written.
-// TestTwoSides changes sides so often that keys are hushed, and mostly nobody holds one.
+// TestAWriteAsksTheOwner: an owner reads what another side has just written. In TestTwoSides the
+// sides change so often that keys are hushed and mostly have no owner.
 func TestAWriteAsksTheOwner(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -178,7 +178,8 @@ func TestManyKeysOfAnother(t *testing.T) {
 		t.Helper()
 		for _, key := range keys[:n] {
 			for i, s := range []*side{a, b} {
-				// From memory where it is owned, and never taken by a side that is slow to read it.
+				// An owned key is read from memory, and a serializable read does not take
+				// ownership.
 				r, err := s.Get(within(t, long), key, clientv3.WithSerializable())
 				if err != nil {
 					t.Fatal(err)
@@ -200,7 +201,7 @@ func TestManyKeysOfAnother(t *testing.T) {
 	for _, key := range keys[:60] {
 		a.owns(t, key)
 	}
-	// With a condition it has to be nested.
+	// A transaction with a condition has to be nested.
 	if _, err := b.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(keys[0]), ">", 0)).Then(all("b2",
 		60)...).Commit(); err != nil {
 		t.Fatal(err)
@@ -209,11 +210,11 @@ func TestManyKeysOfAnother(t *testing.T) {
 	for _, key := range keys {
 		a.owns(t, key)
 	}
-	if _, err := a.Txn(within(t, long)).Then(all("own", n)...).Commit(); err != nil { // more than are read back
+	if _, err := a.Txn(within(t, long)).Then(all("own", n)...).Commit(); err != nil { // too many to read back
 		t.Fatal(err)
 	}
 	check("by the owner", "own", n)
-	for i, s := range []*side{a, b} { // the first one deletes its own
+	for i, s := range []*side{a, b} { // the first side deletes its own keys
 		a.owns(t, keys[0])
 		a.owns(t, keys[n-1])
 		r, err := s.Delete(within(t, long), t.Name()+"/", clientv3.WithPrefix())
@@ -222,7 +223,7 @@ func TestManyKeysOfAnother(t *testing.T) {
 		}
 		check("range", "", n)
 	}
-	// All leasing keys, with everything behind them.
+	// Delete all leasing keys, and all keys behind them.
 	a.owns(t, keys[0])
 	if _, err := b.Delete(within(t, long), "L-"+t.Name(), clientv3.WithFromKey()); err != nil {
 		t.Fatal(err)
@@ -232,7 +233,7 @@ func TestManyKeysOfAnother(t *testing.T) {
 	}
 }
 
-// TestWantEachOthersKeys: two who write what the other owns, again and again, both go on.
+// TestWantEachOthersKeys: two sides that write each other's keys, again and again, both go on.
 func TestWantEachOthersKeys(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -257,7 +258,7 @@ func TestWantEachOthersKeys(t *testing.T) {
 	wg.Wait()
 }
 
-// TestLeasedKeys: a key with a lease goes without anybody's writing, so nobody owns it.
+// TestLeasedKeys: a key with a lease may be deleted without a write, so nobody owns it.
 func TestLeasedKeys(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
@@ -273,7 +274,7 @@ func TestLeasedKeys(t *testing.T) {
 			t.Error("a key with a lease was read from memory")
 		}
 	}
-	// Without its value it has its lease where it has it from a server.
+	// A key without its value has its lease if a server would send it.
 	for name, opts := range map[string][]clientv3.OpOption{
 		"keys": {clientv3.WithKeysOnly()},
 		"keys, sorted by their values": {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByValue,
@@ -304,8 +305,8 @@ func TestLeasedKeys(t *testing.T) {
 	s.owns(t, key)
 }
 
-// TestAnswersFromMemoryAreNotOld: they carry the newest revision of any answer, so that ordering
-// around the KV does not doubt them.
+// TestAnswersFromMemoryAreNotOld: answers from memory carry the newest revision of any answer, so
+// that ordering around the KV does not doubt them.
 func TestAnswersFromMemoryAreNotOld(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
@@ -350,8 +351,8 @@ func TestAnswersFromMemoryAreNotOld(t *testing.T) {
 	}
 }
 
-// TestReadsWithOptionsComeFromMemory: of an owned key, and the answers are the cluster's,
-// whatever the options. Only a revision, a range and a mistake need the cluster.
+// TestReadsWithOptionsComeFromMemory: reads of an owned key with any options are answered from
+// memory as the cluster would. Only a revision, a range and a mistake need the cluster.
 func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
@@ -416,7 +417,7 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 			}
 		}
 	}
-	// Whatever the options, the first read takes ownership; except one that need not be current.
+	// With any options the first read takes ownership, unless it is serializable.
 	for name, opt := range map[string]clientv3.OpOption{
 		"sorted": clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend), "min mod": clientv3.WithMinModRev(1),
 		"keys":         clientv3.WithKeysOnly(),
@@ -444,7 +445,7 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 	}
 }
 
-// TestMistakes: each is an error, and nothing was changed.
+// TestMistakes: each mistake is an error and changes nothing.
 func TestMistakes(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -461,7 +462,7 @@ func TestMistakes(t *testing.T) {
 	}
 	var none context.Context
 	bad := clientv3.Compare(clientv3.Value(key), "~", "x")
-	// As from the server, also the branch that is not chosen has to be right.
+	// As with the server, the branch that is not chosen has to be valid too.
 	unchosen := func(ops ...clientv3.Op) func() error {
 		return func() error {
 			_, err := s.Txn(ctx).
@@ -556,7 +557,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestClose: what was owned is free at once, calls fail, nothing is left running.
+// TestClose: owned keys are free at once, calls fail, nothing is left running.
 func TestClose(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -568,7 +569,7 @@ func TestClose(t *testing.T) {
 	key := t.Name()
 	s.owns(t, key)
 	txn := s.Txn(within(t, long)).Then(clientv3.OpGet(key))
-	// A write that waits for somebody who will not go.
+	// This write waits for an owner that does not give the key up.
 	g, err := raw.Grant(within(t, long), 60)
 	if err != nil {
 		t.Fatal(err)

@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	etcdtest.Main(m)
 }
 
-// long is far above what anything here takes on a busy machine; soon is what must be quick
-// takes at most there.
+// long is far more than any test here takes on a busy machine; soon bounds calls there that must be
+// quick.
 const (
 	long = 30 * time.Second
 	soon = 3 * time.Second
@@ -74,7 +74,7 @@ func leased(t testing.TB, endpoints []string, pfx string, opts ...concurrency.Se
 	return s
 }
 
-// counter counts the calls to the cluster and lets a test meddle with them.
+// counter counts the calls to the cluster and lets a test change them.
 type counter struct {
 	clientv3.KV
 	n      atomic.Int64
@@ -116,8 +116,8 @@ func (s *side) put(t testing.TB, key, value string, opts ...clientv3.OpOption) {
 	}
 }
 
-// owns makes the side own the key. It may have to wait: until its leasing key is given up,
-// and until a key that was asked back may be taken again.
+// owns makes the side own the key. It may have to wait until another side has given the key up, or
+// until a key that this side gave up may be taken again.
 func (s *side) owns(t testing.TB, key string) {
 	t.Helper()
 	await(t, "owning "+key, func() bool {
@@ -140,7 +140,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// await asks again and again until ok.
+// await calls ok again and again until it returns true.
 func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)

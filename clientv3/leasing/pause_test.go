@@ -20,12 +20,12 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// pausedProcess is the environment variable with the endpoint for a second process of this
-// test, see reader.
+// pausedProcess is the environment variable with the endpoint for the second process of this test;
+// see reader.
 const pausedProcess = "FAIRLEAD_TEST_LEASING_READER"
 
-// reader is that process: it owns the key "k" and reads it as fast as it can. It says when
-// it does, and in the end, when it has found "new" often, when the last read that found
+// reader is the second process: it owns the key "k" and reads it as fast as it can. It prints when
+// it has begun. In the end, when it has read "new" often enough, it prints when the last read of
 // "old" began.
 func reader() int {
 	fail := func(err error) int { fmt.Println(err); return 1 }
@@ -59,9 +59,8 @@ func reader() int {
 	return 0
 }
 
-// TestPausedProcess: a process that is stopped while it reads from memory, for longer than
-// its lease lives, and goes on after another one has written, does not answer with what
-// it has.
+// TestPausedProcess: a process is stopped while it reads from memory, for longer than its TTL, and
+// continues after another one has written the key. It does not read its old value.
 func TestPausedProcess(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	s := leased(t, c.Endpoints(), "L/")

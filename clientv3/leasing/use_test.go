@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestConcurrentUse: many goroutines on both sides; a read finds at least what was
+// TestConcurrentUse: with many goroutines on both sides, a read finds at least the writes that were
 // acknowledged before it began.
 func TestConcurrentUse(t *testing.T) {
 	shared(t)
@@ -81,7 +81,7 @@ func TestConcurrentUse(t *testing.T) {
 	readers.Wait()
 }
 
-// TestBoundedMemory: what does not fit is given back, and read all the same.
+// TestBoundedMemory: keys that do not fit are given up, and can still be read.
 func TestBoundedMemory(t *testing.T) {
 	const n, size = 70, 1 << 20 // 64 MiB are kept
 	c := etcdtest.Start(t, etcdtest.Options{})
@@ -106,8 +106,7 @@ func TestBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestInNamespace: a client that was put into a namespace can be leased, and keeps all its
-// keys there.
+// TestInNamespace: leasing works over a client in a namespace, and all its keys stay there.
 func TestInNamespace(t *testing.T) {
 	raw := shared(t)
 	cl := dial(t, etcdtest.Shared(t).Endpoints())
@@ -129,8 +128,8 @@ func TestInNamespace(t *testing.T) {
 	}
 }
 
-// TestTxnThatFindsNothingToWriteComesFromMemory: what the branch that is not taken would write
-// does not matter; comparisons and reads of keys that are not owned do.
+// TestTxnThatFindsNothingToWriteComesFromMemory: writes of the branch that is not taken do not
+// matter; comparisons and reads of keys that are not owned do.
 func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
@@ -189,8 +188,8 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 	}
 }
 
-// TestRevisionsFromMemoryDoNotGoBack: an answer from memory is as of the newest revision that the
-// owner knows, also if its key was written before.
+// TestRevisionsFromMemoryDoNotGoBack: an answer from memory has the newest revision that the owner
+// knows, even if its key was written earlier.
 func TestRevisionsFromMemoryDoNotGoBack(t *testing.T) {
 	shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")

@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestLateWrite: a transaction that was given up and is executed late, before or after
-// the mirror has gone on, does no harm.
+// TestLateWrite: a transaction that was given up does no harm when it is executed late, before or
+// after the mirror has continued.
 func TestLateWrite(t *testing.T) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), Logger: zap.NewNop()})
 	if err != nil {
@@ -39,11 +39,11 @@ func TestLateWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	late := mark // an attempt whose answer never came
+	late := mark // an attempt whose answer has not arrived
 	if err := write(&late, 2, "late"); err != nil {
 		t.Fatal(err)
 	}
-	mark.state.Seq++ // it was counted
+	mark.state.Seq++ // the attempt counts
 	if err := write(&mark, 2, "two"); err != errLate {
 		t.Errorf("a write after a late one: %v", err)
 	}

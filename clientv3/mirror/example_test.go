@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// exampleClient is a client of a server that runs for these examples; yours are known
-// from your configuration.
+// exampleClient returns a client of a server for these examples; yours has addresses in your
+// configuration.
 func exampleClient() *clientv3.Client {
 	server, err := etcdtest.SharedMain()
 	if err != nil {
@@ -26,7 +26,7 @@ func exampleClient() *clientv3.Client {
 }
 
 func ExampleRun() {
-	source, target := exampleClient(), exampleClient() // mostly of two clusters
+	source, target := exampleClient(), exampleClient() // usually clients of two clusters
 	defer source.Close()
 	defer target.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -35,7 +35,7 @@ func ExampleRun() {
 	if _, err := source.Put(ctx, "orders/1", "paid"); err != nil {
 		log.Fatal(err)
 	}
-	// Without WithoutFollowing it goes on until ctx ends.
+	// Without WithoutFollowing Run mirrors until ctx ends.
 	err := mirror.Run(ctx, source, target,
 		mirror.WithPrefix("orders/"), mirror.WithTargetPrefix("copy/orders/"), mirror.WithoutFollowing())
 	if err != nil {

@@ -31,7 +31,7 @@ func TestFaults(t *testing.T) {
 	r.reach(put(t, writer, "begin", ""))
 
 	ctx := clienttest.Within(t, 4*clienttest.Long)
-	enough := make(chan struct{}) // no write is broken off: it might come after the end
+	enough := make(chan struct{}) // no write is cancelled, since it might be executed after the end
 	written := make(chan error, 1)
 	var changes atomic.Int64 // by the writer
 	go func() {
@@ -71,11 +71,11 @@ func TestFaults(t *testing.T) {
 		if err := fault(); err != nil {
 			t.Fatal(err)
 		}
-		// The writer's writes meanwhile are the point.
+		// The mirror misses the writer's writes meanwhile.
 		missed := changes.Load() + changesPerFault
 		clienttest.Await(t, "changes during the fault", func() bool { return changes.Load() >= missed })
 		if i == 3 || i == 5 {
-			// The history that was missed is gone.
+			// The missed revisions are compacted.
 			if _, err := writer.Compact(ctx, put(t, writer, "compacted", fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestFaults(t *testing.T) {
 	sameWhole(t, writer, reader)
 }
 
-// TestKilledTarget: a target that is killed and comes back is complete.
+// TestKilledTarget: a target that was killed and restarted is complete in the end.
 func TestKilledTarget(t *testing.T) {
 	to := etcdtest.Start(t, etcdtest.Options{})
 	source, target := clienttest.Dial(
@@ -121,8 +121,8 @@ func TestKilledTarget(t *testing.T) {
 	same(t, source, "a/", target, "a/")
 }
 
-// TestFrozenTargetLeader: what the frozen leader had accepted comes late, when it
-// thaws, and does not undo anything.
+// TestFrozenTargetLeader: requests that the frozen leader had accepted are executed late, when it
+// thaws, and undo nothing.
 func TestFrozenTargetLeader(t *testing.T) {
 	to := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	source, target := clienttest.Dial(
@@ -171,8 +171,8 @@ func TestFrozenTargetLeader(t *testing.T) {
 	sameWhole(t, source, target)
 }
 
-// TestSourceReplaced: the source loses its history, once while the mirror runs and once
-// while it does not.
+// TestSourceReplaced: the source loses its history, once while the mirror runs and once while it is
+// stopped.
 func TestSourceReplaced(t *testing.T) {
 	from := etcdtest.Start(t, etcdtest.Options{})
 	source, target := clienttest.Dial(
@@ -218,9 +218,9 @@ func TestSourceReplaced(t *testing.T) {
 	sameWhole(t, source, target)
 }
 
-// TestSourceRestoredRenamed: while the mirror runs its source goes back to a backup, as a cluster
-// of another id. The mirror, which has copied it until then, goes on; a new one does not take the
-// target for its own.
+// TestSourceRestoredRenamed: while the mirror runs, its source is restored from a backup, as a
+// cluster with another id. The mirror continues, since it has copied that source until then. A new
+// mirror does not take the target for its own.
 func TestSourceRestoredRenamed(t *testing.T) {
 	from := etcdtest.Start(t, etcdtest.Options{})
 	source, target := clienttest.Dial(

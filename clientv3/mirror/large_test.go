@@ -33,12 +33,12 @@ func largest(t *testing.T, c *clientv3.Client, key string) int {
 	return low
 }
 
-// TestValuesOfEverySize: what source and target can both take is in the target, be it compared or
-// followed, up to the last byte that a request may have.
+// TestValuesOfEverySize: a value that both source and target accept is in the target, whether Run
+// compares or follows, up to the last byte that a request may have.
 func TestValuesOfEverySize(t *testing.T) {
 	source := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
-	// Servers add an id of their own to a request, which is a byte longer with half of them.
+	// A server adds its id to a request, and one of two ids is a byte longer.
 	most := min(largest(t, source, "from/limit-000"), largest(t, target, "into/limit-000"))
 	if _, err := target.Delete(clienttest.Within(t, clienttest.Long), "into/limit-000"); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestValuesOfEverySize(t *testing.T) {
 	for n := 1; n < most; n *= 4 {
 		sizes = append(sizes, n)
 	}
-	for below := 0; below <= 330; below += 1 + below/8 { // densely where it gets tight
+	for below := 0; below <= 330; below += 1 + below/8 { // in small steps close to the limit
 		sizes = append(sizes, most-below)
 	}
 	write := func(round string) (rev int64) {

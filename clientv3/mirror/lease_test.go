@@ -58,7 +58,7 @@ func TestLeases(t *testing.T) {
 		t.Errorf("%+v, %v", ttlOf, err)
 	}
 
-	// One lease expires in the source, the other one lives on, in both.
+	// One lease expires in the source; the other one lives on, in both clusters.
 	gone := source.Watch(clienttest.Within(t, clienttest.Long), "short", clientv3.WithFilterPut())
 	<-gone
 	for range 3 {
@@ -67,7 +67,7 @@ func TestLeases(t *testing.T) {
 	r.reach(put(t, source, "x", ""))
 	sameWhole(t, source, target)
 
-	// One is lost in the target only: the key comes back.
+	// One lease is lost in the target only: its key comes back.
 	back := target.Watch(clienttest.Within(t, clienttest.Long), "moved", clientv3.WithFilterDelete())
 	if _, err := target.Revoke(clienttest.Within(t, clienttest.Long), moved); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestLeases(t *testing.T) {
 	}
 	sameWhole(t, source, target)
 
-	// From now on without leases: the keys of the target have none.
+	// From now on the mirror keeps no leases, so the target's keys have none.
 	r.stop()
 	r = start(t, source, target, mirror.WithReconcile())
 	r.reach(put(t, source, "x", "3"))

@@ -61,7 +61,7 @@ func TestFollows(t *testing.T) {
 		t.Errorf("%+v", r.last)
 	}
 
-	// While it is down: changes and deletions. It goes on from the checkpoint.
+	// The source changes while the mirror is down. The mirror continues from the checkpoint.
 	r.stop()
 	put(t, c, from+"while down", "")
 	rev = del(t, c, from+"0003")
@@ -72,7 +72,7 @@ func TestFollows(t *testing.T) {
 		t.Errorf("%+v", r.last)
 	}
 
-	// Now the history is compacted too. Both sides are compared.
+	// Now the history is compacted too, so the mirror compares both sides.
 	r.stop()
 	put(t, c, from+"0004", "changed")
 	del(t, c, from+"0005")
@@ -104,7 +104,7 @@ func TestWholeCluster(t *testing.T) {
 	r.stop()
 	sameWhole(t, source, target)
 	del(t, target, "\x00fairlead/mirror/")
-	// Without it, the target is somebody's data.
+	// Without the checkpoint the target's keys count as foreign data.
 	if err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target,
 		mirror.WithoutFollowing()); !errors.Is(err, mirror.ErrTargetNotEmpty) {
 		t.Errorf("%v", err)
@@ -130,8 +130,8 @@ func TestWholeCluster(t *testing.T) {
 	sameWhole(t, source, target)
 }
 
-// A checkpoint of a mirror to another prefix is no data; a mirror to all keys replaces it with the
-// rest.
+// A checkpoint of a mirror to another prefix does not count as data; a mirror to all keys replaces
+// it.
 func TestCheckpointOfAnotherIsNoData(t *testing.T) {
 	from, to := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
 	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
@@ -181,7 +181,7 @@ func TestTargetHoldsData(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, c, from, c, to)
-	// The target is that of this prefix now, not of another one.
+	// The target belongs to the mirror of this prefix now, and to no other.
 	other := append(once, mirror.WithPrefix(t.Name()+"/other/"))
 	err = mirror.Run(clienttest.Within(t, clienttest.Long), c, c, other...)
 	if !errors.Is(err, mirror.ErrTargetNotEmpty) {
@@ -211,7 +211,7 @@ func TestFromRevision(t *testing.T) {
 	}
 	r.stop()
 
-	// A revision that is not there any more.
+	// This revision was compacted.
 	del(t, c, t.Name()+"/mark")
 	put(t, c, from+"c", "")
 	last = del(t, c, from+"b")
@@ -282,7 +282,7 @@ func TestTwoMirrors(t *testing.T) {
 	two := start(t, c, c, opts...)
 	timeout := time.After(clienttest.Long)
 	for {
-		// Sooner or later they write at the same time, and one of them notices.
+		// Sooner or later both mirrors write at the same time, and one of them notices.
 		put(t, c, from+"a", "again")
 		select {
 		case err := <-one.done:
@@ -307,8 +307,8 @@ func TestTwoMirrors(t *testing.T) {
 	same(t, c, from, c, to)
 }
 
-// TestInterruptedComparison: a mirror that ended in the middle of a comparison left half of a copy;
-// the next one compares again.
+// TestInterruptedComparison: a mirror that ends in the middle of a comparison leaves half of a
+// copy; the next one compares again.
 func TestInterruptedComparison(t *testing.T) {
 	c := clienttest.Shared(t)
 	from, to := t.Name()+"/from/", t.Name()+"/to/"

@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// base reads a Syncer's base to its end.
+// base reads all that SyncBase delivers.
 func base(t *testing.T, s mirror.Syncer) (keys int, rev int64, err error) {
 	t.Helper()
 	ch, failed := s.SyncBase(clienttest.Within(t, clienttest.Long))
@@ -80,9 +80,9 @@ func TestSyncer(t *testing.T) {
 	}
 }
 
-// TestBaseIsFixedByTheCall: what is written after SyncBase has returned is not in the base,
-// and all of it in the updates, which may be asked for at once. The error may be waited for
-// before anything of the base is read.
+// TestBaseIsFixedByTheCall: keys written after SyncBase has returned are not in the base, and all
+// are in the updates, which may be requested at once. A caller may wait for the error before it
+// reads the base.
 func TestBaseIsFixedByTheCall(t *testing.T) {
 	c, from, _, _ := oneCluster(t)
 	const n = 3500
@@ -130,8 +130,7 @@ func TestBaseIsFixedByTheCall(t *testing.T) {
 	}
 }
 
-// TestSyncerIsLeft: neither a consumer that lost interest nor Close leaves anything
-// behind.
+// TestSyncerIsLeft: nothing is left running when a consumer stops reading, or after Close.
 func TestSyncerIsLeft(t *testing.T) {
 	c, from, _, _ := oneCluster(t)
 	for i := range 5 {
@@ -145,7 +144,7 @@ func TestSyncerIsLeft(t *testing.T) {
 	mirror.NewSyncer(own, from, 0).SyncBase(context.Background()) // Close ends it
 }
 
-// TestFrozen: nothing outlives its context.
+// TestFrozen: no call outlives its context.
 func TestFrozen(t *testing.T) {
 	alive, frozen := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
 	a, f := clienttest.Dial(t, alive.Endpoints()...), clienttest.Dial(t, frozen.Endpoints()...)

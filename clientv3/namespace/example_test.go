@@ -12,7 +12,7 @@ import (
 )
 
 func Example() {
-	server, err := etcdtest.SharedMain() // runs for the example; yours is known from your configuration
+	server, err := etcdtest.SharedMain() // a server for the example; yours has an address in your configuration
 	if err != nil {
 		log.Fatal(err)
 	}

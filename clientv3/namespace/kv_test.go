@@ -18,8 +18,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// prefixes are those that the tests use, with keys right before and after the range
-// of each, which must never be seen or touched. The last ones overflow the key range.
+// prefixes are the tests' prefixes. before and after are keys next to the range of each, which must
+// never be read or written. The last prefixes overflow the key range.
 var prefixes = []struct{ prefix, before, after string }{
 	{"ns/", "ns.", "ns0"},
 	{"n\xff", "n\xfe\xff", "o"},
@@ -42,8 +42,8 @@ func want(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// each runs a test under each prefix, on an empty cluster but for the neighbours and
-// the key that is the prefix itself, and makes sure that those are still there.
+// each runs a test under each prefix, on a cluster with only the neighbouring keys and the key that
+// is the prefix itself. Afterwards it checks that those keys still exist.
 func each(t *testing.T, f func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string)) {
 	for _, p := range prefixes {
 		t.Run(fmt.Sprintf("%q", p.prefix), func(t *testing.T) {
@@ -187,8 +187,8 @@ func TestTxn(t *testing.T) {
 	})
 }
 
-// TestEmptyKeysAreRefused: as etcd does; with the prefix before it, the server would take
-// it for a key.
+// TestEmptyKeysAreRefused: empty keys are refused, as by etcd. With the prefix before it, the
+// server would accept one.
 func TestEmptyKeysAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string) {
 		kv := namespace.NewKV(c.KV, prefix)
@@ -207,8 +207,8 @@ func TestEmptyKeysAreRefused(t *testing.T) {
 	})
 }
 
-// TestEmptyKeyOfTransactionsIsThePrefix: comparisons and operations with the empty key are
-// executed, on the key that is the prefix itself, and so are those of ranges from there.
+// TestEmptyKeyOfTransactionsIsThePrefix: comparisons and operations with the empty key are executed
+// on the key that is the prefix itself, and ranges may begin with it.
 func TestEmptyKeyOfTransactionsIsThePrefix(t *testing.T) {
 	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -288,7 +288,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestStreamIsLeft: a consumer that lost interest leaves nothing behind.
+// TestStreamIsLeft: nothing is left running when a consumer stops reading.
 func TestStreamIsLeft(t *testing.T) {
 	server := etcdtest.Shared(t)
 	etcdtest.CheckLeaks(t)

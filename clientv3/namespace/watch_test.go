@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// describe writes an event: its kind, key and value, and what was before.
+// describe writes an event: its kind, key and value, and the previous value.
 func describe(e *clientv3.Event) string {
 	s := fmt.Sprintf("%s %s %s", e.Type, e.Kv.Key, e.Kv.Value)
 	if e.PrevKv != nil {
@@ -70,8 +70,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestWatchEnds covers how a watch ends: by its context, and by Close, with a
-// consumer that does not read.
+// TestWatchEnds: a watch ends with its context and by Close, even if the consumer does not read.
 func TestWatchEnds(t *testing.T) {
 	server := etcdtest.Shared(t)
 	etcdtest.CheckLeaks(t)

@@ -21,7 +21,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// ledger remembers what went up through it, and what that looked like.
+// ledger keeps the answers that pass through it, and copies of them.
 type ledger struct {
 	clientv3.KV
 	clientv3.Watcher
@@ -41,7 +41,7 @@ func (l *ledger) note(m proto.Message) {
 	l.pages = append(l.pages, page{m, proto.Clone(m)})
 }
 
-// unchanged asserts that nobody wrote to it, and that at least some went through.
+// unchanged checks that nobody has changed the answers, and that at least some have passed through.
 func (l *ledger) unchanged(t *testing.T, least int) {
 	t.Helper()
 	l.mu.Lock()
@@ -141,8 +141,8 @@ func (l *ledger) Watch(ctx context.Context, key string, opts ...clientv3.OpOptio
 	return out
 }
 
-// TestWrappersOverWrappers: each wrapper over each other, over a client and over a cache. None
-// changes what the one below returned, and reading twice gives the same keys.
+// TestWrappersOverWrappers puts each wrapper over each other, over a client and over a cache. None
+// changes the answers of the one below, and reading twice gives the same keys.
 func TestWrappersOverWrappers(t *testing.T) {
 	type both struct {
 		kv clientv3.KV
@@ -161,7 +161,7 @@ func TestWrappersOverWrappers(t *testing.T) {
 			return both{batch.NewKV(b.kv, batch.WithWrites()), b.w}
 		},
 		"leasing": func(t *testing.T, c *clientv3.Client, b both) both {
-			leases++ // each has a prefix of its own, since none may write below another's
+			leases++ // each leasing KV has its own prefix, since none may write below another's
 			l := clientv3.NewCtxClient(c.Ctx())
 			l.KV, l.Watcher, l.Lease = b.kv, b.w, c.Lease
 			kv, done, err := leasing.NewKV(l, fmt.Sprintf("leases%d/", leases))
@@ -203,7 +203,7 @@ func TestWrappersOverWrappers(t *testing.T) {
 					use(t, ctx, b.kv, b.w)
 					low.unchanged(t, 8)
 					middle.unchanged(t, 8)
-					// What the program's keys are at the bottom.
+					// want is the program's key at the lowest layer.
 					want := "a"
 					for _, name := range []string{lower, upper} {
 						if name == "namespace" {
@@ -222,7 +222,7 @@ func TestWrappersOverWrappers(t *testing.T) {
 	}
 }
 
-// use makes calls of all kinds, and looks at each key that comes back.
+// use makes calls of all kinds, and checks each returned key.
 func use(t *testing.T, ctx context.Context, kv clientv3.KV, w clientv3.Watcher) {
 	t.Helper()
 	key := func(what string, got []byte, err error) {
@@ -288,7 +288,7 @@ func use(t *testing.T, ctx context.Context, kv clientv3.KV, w clientv3.Watcher) 
 			for _, kv := range r.Kvs {
 				key("stream", kv.Key, nil)
 			}
-		case clientv3.Code(err) != codes.Unimplemented: // by a server before 3.7
+		case clientv3.Code(err) != codes.Unimplemented: // the error of servers before 3.7
 			t.Error(err)
 		}
 	}

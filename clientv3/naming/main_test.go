@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// long is far above what anything here takes on a busy machine.
+// long is far more than any test here takes on a busy machine.
 const long = 30 * time.Second
 
 func dial(t testing.TB, endpoints ...string) *clientv3.Client {
@@ -32,7 +32,7 @@ func dial(t testing.TB, endpoints ...string) *clientv3.Client {
 func shared(t testing.TB) *clientv3.Client {
 	t.Helper()
 	c := dial(t, etcdtest.Shared(t).Endpoints()...)
-	_, err := c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()) // what an earlier run left
+	_, err := c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()) // keys of an earlier run
 	ok(t, "Delete", err)
 	return c
 }
@@ -51,7 +51,7 @@ func ok(t testing.TB, what string, err error) {
 	}
 }
 
-// watching is a Watcher and what it said.
+// watching is a Watcher with the updates that it has returned.
 type watching struct {
 	naming.Watcher
 	t *testing.T

@@ -38,10 +38,10 @@ func TestUpdateAndNext(t *testing.T) {
 	w.says("+a:1 map[w:1]", "+b:1 <nil>")
 	update(naming.Update{Op: naming.Delete, Addr: "b:1"})
 	w.says("-b:1 <nil>")
-	update(naming.Update{Op: naming.Delete, Addr: "b:1"}) // not there: nothing happens
+	update(naming.Update{Op: naming.Delete, Addr: "b:1"}) // it does not exist: nothing happens
 	update(naming.Update{Op: naming.Add, Addr: "a:1", Metadata: "new"})
 	w.says("+a:1 new")
-	update(naming.Update{Op: naming.Add, Addr: "a:1", Metadata: "new"}) // says nothing new
+	update(naming.Update{Op: naming.Add, Addr: "a:1", Metadata: "new"}) // changes nothing
 	update(naming.Update{Op: naming.Add, Metadata: "alone"})
 	w.says("+ alone")
 	lease, err := c.Grant(within(t, long), 600)
@@ -55,7 +55,7 @@ func TestUpdateAndNext(t *testing.T) {
 	w.says("- alone")
 }
 
-// TestEmpty: the first Next says at once that there is nothing; the second waits.
+// TestEmpty: without addresses the first Next returns at once, with none; the second waits.
 func TestEmpty(t *testing.T) {
 	c := shared(t)
 	w := resolve(t, c)
@@ -87,7 +87,7 @@ func TestKeysOfOthers(t *testing.T) {
 	ok(t, "Put", err)
 	w := resolve(t, c)
 	w.says("+a:1 <nil>", "+ no address", "+ none either")
-	update(remove("1")) // the address is still there
+	update(remove("1")) // the address remains, by the other key
 	w.says("+a:1 second")
 	update(add("2", "b:1", nil)) // another address in its place
 	w.says("-a:1 second", "+b:1 <nil>")
@@ -131,7 +131,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestClose ends every Next, also of a Watcher that was never used.
+// TestClose: Close ends every Next, even of a Watcher that was never used.
 func TestClose(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := shared(t)
@@ -156,11 +156,11 @@ func TestClose(t *testing.T) {
 			t.Errorf("Next: %v, %v", r.updates, r.err)
 		}
 	}
-	// A client that is closed is another reason.
+	// A closed client ends Next with another error.
 	w = resolve(t, c)
 	w.says()
 	updater(t, c)(naming.Update{Addr: "a:1"})
-	w.says("+a:1 <nil>") // it is seen to watch
+	w.says("+a:1 <nil>") // now it certainly watches
 	last := w.async()
 	c.Close()
 	if r := <-last; !errors.Is(r.err, clientv3.ErrClosed) {
@@ -211,8 +211,8 @@ func TestConcurrentNext(t *testing.T) {
 	readers.Wait()
 }
 
-// TestAway: Next waits while etcd cannot be reached, before the first answer and later,
-// and what was compacted meanwhile does no harm.
+// TestAway: Next waits while etcd cannot be reached, before the first answer and later, and a
+// compaction meanwhile does no harm.
 func TestAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	proxy := cluster.Members()[0].Proxy()

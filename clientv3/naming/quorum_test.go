@@ -35,8 +35,8 @@ func callable(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestNamesResolveWithoutAQuorum: with two of three members dead the living one's records are
-// found, by whichever interface; watches go on with what changes when the others are back.
+// TestNamesResolveWithoutAQuorum: with two of three members dead, each interface finds the records
+// of the third. When the others are back, watches report changes again.
 func TestNamesResolveWithoutAQuorum(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	seasoned, fresh := dial(t, cluster.Endpoints()...), dial(t, cluster.Endpoints()...)
@@ -108,8 +108,8 @@ func TestNamesResolveWithoutAQuorum(t *testing.T) {
 	}
 }
 
-// TestManagerNeverListsWhatItKnowsToBeOld: a member that has missed what this Manager wrote
-// does not answer for the cluster; to who has seen nothing newer it does.
+// TestManagerNeverListsWhatItKnowsToBeOld: a Manager does not accept the answer of a member that
+// has missed the Manager's own writes. Another Manager, which has seen nothing newer, does.
 func TestManagerNeverListsWhatItKnowsToBeOld(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3, PeerProxied: true})
 	behind := cluster.Followers(t)[0]

@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestRefused: what etcd refuses is an error of Next, which goes on when it is allowed.
+// TestRefused: a refusal by etcd is an error of Next. With the permission Next works again.
 func TestRefused(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	root := dial(t, cluster.Endpoints()...)

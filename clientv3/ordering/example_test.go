@@ -12,7 +12,7 @@ import (
 )
 
 func Example() {
-	server, err := etcdtest.SharedMain() // runs for the example; yours is known from your configuration
+	server, err := etcdtest.SharedMain() // a server for the example; yours has an address in your configuration
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func Example() {
 	if _, err := cli.Put(ctx, "ordering/config", "new"); err != nil {
 		log.Fatal(err)
 	}
-	// Any member may answer, but none that does not know of the put.
+	// Any member that has the put may answer.
 	resp, err := cli.Get(ctx, "ordering/config", clientv3.WithSerializable())
 	if err != nil {
 		log.Fatal(err)

@@ -17,8 +17,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// scripted is a KV that answers with one revision after the other; the last one
-// stays.
+// scripted is a KV whose answers have one revision after the other; the last one repeats.
 type scripted struct {
 	clientv3.KV
 	revs  []int64
@@ -132,7 +131,7 @@ func TestAskAgainTxn(t *testing.T) {
 	}
 }
 
-// TestContextEnds: asking again ends with the context.
+// TestContextEnds: the repetitions of a read end with its context.
 func TestContextEnds(t *testing.T) {
 	kv := ordering.NewKV(&scripted{revs: []int64{10, 5}},
 		func(clientv3.Op, clientv3.OpResponse, int64) error { return nil })
@@ -153,8 +152,8 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
-// TestCutOffMember reads from a member that is cut off from its peers after another
-// one has shown more.
+// TestCutOffMember reads from a member that is cut off from its peers, after another member has
+// shown a newer revision.
 func TestCutOffMember(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, PeerProxied: true})
 	behind := cl.Followers(t)[0]
@@ -245,7 +244,7 @@ func TestCutOffMember(t *testing.T) {
 	}
 }
 
-// TestStream covers what a stream can meet besides a member that lags.
+// TestStream tests streams in all cases but that of a lagging member.
 func TestStream(t *testing.T) {
 	server := etcdtest.Shared(t)
 	etcdtest.CheckLeaks(t)
@@ -300,7 +299,7 @@ func TestStream(t *testing.T) {
 	if n, err := count(clientv3.WithSerializable()); n != 30 || err != nil {
 		t.Errorf("after a compaction: %d keys, %v", n, err)
 	}
-	// A consumer that lost interest leaves nothing behind.
+	// Nothing is left running when a consumer stops reading.
 	ch, err := kv.GetStream(ctx, "stream/", clientv3.WithPrefix())
 	if err != nil {
 		t.Fatal(err)
@@ -309,8 +308,7 @@ func TestStream(t *testing.T) {
 	cancel()
 }
 
-// TestFrozen: no call outlives its context, also while members are asked how far they
-// are.
+// TestFrozen: no call outlives its context, even while members are asked for their revisions.
 func TestFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)

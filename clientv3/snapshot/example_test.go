@@ -15,8 +15,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// place returns a directory for an example and the endpoints of a server that runs
-// for it; yours are known from your configuration.
+// place returns a directory for an example and the endpoints of a server for it; yours are in your
+// configuration.
 func place() (dir string, endpoints []string) {
 	server, err := etcdtest.SharedMain()
 	if err != nil {

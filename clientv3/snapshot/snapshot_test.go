@@ -28,7 +28,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// only makes sure that a directory holds these files and no others.
+// only checks that a directory holds these files and no others.
 func only(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -44,7 +44,7 @@ func only(t *testing.T, dir string, want ...string) {
 	}
 }
 
-// check makes sure that a file is a bolt database with its digest.
+// check checks that a file is a bolt database with its digest.
 func check(t *testing.T, path string) {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -163,8 +163,7 @@ func TestConnectionBreaks(t *testing.T) {
 	only(t, dir, "a.db")
 }
 
-// TestServerStops: nothing is left of a snapshot that cannot be finished, and a file
-// that was there stays.
+// TestServerStops: a snapshot that cannot be finished leaves no file, and an older file stays.
 func TestServerStops(t *testing.T) {
 	for name, fault := range map[string]func(p *faultnet.Proxy){
 		"cut":        func(p *faultnet.Proxy) { p.Cut() },
@@ -203,7 +202,7 @@ func TestServerStops(t *testing.T) {
 	}
 }
 
-// TestFrozen: a server that is silent for too long is asked again when it is back.
+// TestFrozen: after a server was silent for too long, the snapshot begins again when it is back.
 func TestFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)
@@ -233,7 +232,7 @@ func TestFrozen(t *testing.T) {
 	check(t, path)
 }
 
-// liar is a server whose snapshots are not what they should be.
+// liar is a server that sends corrupt snapshots.
 type liar struct {
 	pb.UnimplementedMaintenanceServer
 	chunks   [][]byte

@@ -61,7 +61,7 @@ something-else: is ignored
 	}
 }
 
-// TestTLS connects with what files say, to a server that wants client certificates.
+// TestTLS connects with configurations of files, to a server that demands client certificates.
 func TestTLS(t *testing.T) {
 	authority, stranger := etcdtest.NewTLS(t), etcdtest.NewTLS(t)
 	server := etcdtest.Start(t, etcdtest.Options{TLS: authority, ClientCertAuth: true})
@@ -147,7 +147,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// FuzzNewConfig: whatever a file holds, there is a configuration or an error.
+// FuzzNewConfig: any file gives a configuration or an error.
 func FuzzNewConfig(f *testing.F) {
 	f.Add("endpoints: [a:1]\ncert-file: x\n")
 	f.Add("endpoints: [")

@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// long is far above what anything here takes on a busy machine.
+// long is far more than any test here takes on a busy machine.
 const long = 30 * time.Second
 
 func ctxFor(t testing.TB, d time.Duration) context.Context {

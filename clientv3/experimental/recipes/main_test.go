@@ -35,7 +35,7 @@ func session(t testing.TB, c *clientv3.Client, opts ...concurrency.SessionOption
 	return s
 }
 
-// quiet asserts that nothing comes while what should hold it up is seen to be in place.
+// quiet checks that nothing arrives on c while the barrier or lock is held.
 func quiet[T any](t *testing.T, what string, c <-chan T) {
 	t.Helper()
 	select {
@@ -54,7 +54,7 @@ func count(t testing.TB, c *clientv3.Client, prefix string) int64 {
 	return r.Count
 }
 
-// async runs f and gives its error.
+// async runs f in the background; its error arrives on the channel.
 func async(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

@@ -56,7 +56,7 @@ func TestDoubleBarrier(t *testing.T) {
 	for round := range 3 {
 		var entering []<-chan error
 		for i, b := range barriers {
-			if i == n-1 { // all others wait for the last
+			if i == n-1 { // all others wait for the last process
 				clienttest.Await(
 					t,
 					"the others have entered",
@@ -93,7 +93,7 @@ func TestDoubleBarrier(t *testing.T) {
 	}
 }
 
-// One whose session ends has left; one whose context ends has not entered.
+// A process whose session ends has left; a process whose context ends has not entered.
 func TestDoubleBarrierWithoutOne(t *testing.T) {
 	c := shared(t)
 	gone := session(t, c)
@@ -198,7 +198,7 @@ func TestPriorityQueue(t *testing.T) {
 	}
 }
 
-// Readers share, writers do not, nobody overtakes.
+// Readers share the lock, writers do not, and nobody overtakes another.
 func TestRWMutex(t *testing.T) {
 	c := shared(t)
 	mutex := func() *recipe.RWMutex { return recipe.NewRWMutex(session(t, c), t.Name()) }
@@ -214,7 +214,7 @@ func TestRWMutex(t *testing.T) {
 	write1 := waiting(w1.Lock, 3)
 	read3 := waiting(r3.RLock, 4)
 	write2 := waiting(w2.Lock, 5)
-	ok(t, "RUnlock", r2.RUnlock()) // the later reader first: the earlier one still reads
+	ok(t, "RUnlock", r2.RUnlock()) // the later reader ends first, while the earlier one still reads
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if err := mutex().LockContext(ctx); err != context.DeadlineExceeded {
@@ -236,7 +236,7 @@ func TestRWMutex(t *testing.T) {
 	clienttest.Await(t, "all is free", func() bool { return count(t, c, t.Name()) == 0 })
 }
 
-// Under contention no writer is inside with anyone else.
+// Under contention a writer always has the lock alone.
 func TestRWMutexContention(t *testing.T) {
 	c := shared(t)
 	var readers, writers, most atomic.Int32
@@ -315,7 +315,7 @@ func TestSemaphore(t *testing.T) {
 		})
 	}
 	clienttest.Await(t, "all wait", func() bool { return count(t, c, t.Name()) == size+users })
-	for i := range held { // the last one first
+	for i := range held { // the last holder first
 		ok(t, "Release", held[len(held)-1-i].Release(clienttest.Within(t, clienttest.Long)))
 	}
 	wg.Wait()
@@ -352,7 +352,7 @@ func TestWaitEvents(t *testing.T) {
 	}
 }
 
-// Every call with a context returns soon after its end though nothing answers.
+// Every call with a context returns soon after its end although no server answers.
 func TestFrozen(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -421,7 +421,7 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
-// A waiting caller learns that its key was deleted, or its session revoked.
+// A waiting caller gets an error when its key was deleted or its session revoked.
 func TestWaiterLosesItsKey(t *testing.T) {
 	c := shared(t)
 	for what, pair := range map[string]func(s *concurrency.Session,

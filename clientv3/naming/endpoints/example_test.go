@@ -12,7 +12,7 @@ import (
 )
 
 func ExampleManager() {
-	server, err := etcdtest.SharedMain() // runs for the example; yours is known from your configuration
+	server, err := etcdtest.SharedMain() // a server for the example; yours has an address in your configuration
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func ExampleManager() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Under a lease that is kept alive, the endpoint goes when its process does.
+	// With a lease that the process keeps alive, the endpoint disappears after the process ends.
 	lease, err := cli.Grant(ctx, 10)
 	if err != nil {
 		log.Fatal(err)
@@ -51,7 +51,7 @@ func ExampleManager() {
 		}
 	}
 	show(<-changes)
-	// One endpoint takes the place of another, at once.
+	// One endpoint replaces another in one transaction.
 	err = em.Update(ctx, []*endpoints.UpdateWithOpts{
 		endpoints.NewDeleteUpdateOpts("orders/a"),
 		endpoints.NewAddUpdateOpts(

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// long is far above what anything here takes on a busy machine.
+// long is far more than any test here takes on a busy machine.
 const long = 30 * time.Second
 
 func dial(t testing.TB, log *zap.Logger, endpoints ...string) *clientv3.Client {
@@ -49,17 +49,17 @@ func ok(t testing.TB, what string, err error) {
 	}
 }
 
-// manager is one of a target that no other test has.
+// manager returns a Manager of a target that no other test uses.
 func manager(t testing.TB, c *clientv3.Client) endpoints.Manager {
 	t.Helper()
 	m, err := endpoints.NewManager(c, t.Name())
 	ok(t, "NewManager", err)
-	_, err = c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()) // what an earlier run left
+	_, err = c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()) // keys of an earlier run
 	ok(t, "Delete", err)
 	return m
 }
 
-// view is what a consumer of a watch channel knows.
+// view is the state of a watch channel's consumer.
 type view struct {
 	t     *testing.T
 	ch    endpoints.WatchChannel
@@ -74,7 +74,7 @@ func watch(t *testing.T, ctx context.Context, m endpoints.Manager) *view {
 	return &view{t: t, ch: ch, known: make(map[string]string)}
 }
 
-// step takes one delivery and says it in words.
+// step takes one delivery and describes its updates.
 func (v *view) step() []string {
 	v.t.Helper()
 	select {
@@ -119,7 +119,7 @@ func (v *view) says(want ...string) {
 	}
 }
 
-// reach takes deliveries until the view has these endpoints.
+// reach takes deliveries until the view equals want.
 func (v *view) reach(want map[string]string) {
 	v.t.Helper()
 	for !maps.Equal(v.known, want) {

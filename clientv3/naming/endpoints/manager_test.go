@@ -33,7 +33,7 @@ func TestAddListDelete(t *testing.T) {
 	if want := (endpoints.Key2EndpointMap{key: {Addr: "10.0.0.1:80"}}); err != nil || !reflect.DeepEqual(list, want) {
 		t.Errorf("List: %v, %v", list, err)
 	}
-	for range 2 { // the second time it is not there
+	for range 2 { // the second time the key does not exist
 		ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, key))
 	}
 	if list, err = m.List(ctx); err != nil || list == nil || len(list) != 0 {
@@ -58,7 +58,7 @@ func TestUpdateIsAtomic(t *testing.T) {
 	)
 	v.says("+a a:1 <nil>", "+b b:1 <nil>", "-old")
 
-	// Nothing of an update with a mistake, whoever finds it, is done.
+	// An update with a mistake changes nothing, whether the client or the server finds the mistake.
 	err := m.Update(ctx, []*endpoints.UpdateWithOpts{add("c"), add("c")})
 	if !errors.Is(err, rpctypes.ErrDuplicateKey) {
 		t.Errorf("a key twice: %v", err)
@@ -121,8 +121,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestStrangeNames: nothing in targets, keys and addresses has a meaning but the slash
-// after the target.
+// TestStrangeNames: targets, keys and addresses may contain anything; only the slash after the
+// target has a meaning.
 func TestStrangeNames(t *testing.T) {
 	c, ctx := shared(t), within(t, long)
 	for _, target := range []string{"a b", "ä/ö", "tr/", "//", "\x00\xff", "%2F", `"`, strings.Repeat("x", 1000)} {
@@ -141,7 +141,7 @@ func TestStrangeNames(t *testing.T) {
 	}
 }
 
-// TestNamespace: a client whose interfaces were replaced is used through them.
+// TestNamespace: a Manager uses the replaced interfaces of a client.
 func TestNamespace(t *testing.T) {
 	c, plain := shared(t), shared(t)
 	c.KV, c.Watcher = namespace.NewKV(c.KV, "ns/"), namespace.NewWatcher(c.Watcher, "ns/")
@@ -156,7 +156,7 @@ func TestNamespace(t *testing.T) {
 	v.says("-a")
 }
 
-// TestMetadata: what JSON makes of it comes back.
+// TestMetadata: metadata come back in JSON's types.
 func TestMetadata(t *testing.T) {
 	c := shared(t)
 	m, ctx := manager(t, c), within(t, long)

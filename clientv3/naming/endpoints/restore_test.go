@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestRestored: after etcd was restored from a backup the consumer knows what the backup
-// holds, and what comes then.
+// TestRestored: after etcd was restored from a backup, the consumer has the backup's endpoints, and
+// gets later changes.
 func TestRestored(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	ctx := within(t, 3*long)

@@ -26,7 +26,7 @@ func TestWatch(t *testing.T) {
 	}
 	none := watch(t, ctx, m)
 	add("b", endpoints.Endpoint{Addr: "b:1"})
-	none.says("+b b:1 <nil>") // and nothing before it
+	none.says("+b b:1 <nil>") // the first delivery
 	add("a", endpoints.Endpoint{Addr: "a:1", Metadata: "x"})
 	none.says("+a a:1 x")
 	wctx, cancel := context.WithCancel(ctx)
@@ -54,7 +54,7 @@ func TestWatch(t *testing.T) {
 	none.reach(map[string]string{})
 }
 
-// TestWatchEnds: the channel is closed when the client is, also while nobody reads.
+// TestWatchEnds: the channel is closed when the client is, even if nobody reads.
 func TestWatchEnds(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, zap.NewNop(), etcdtest.Shared(t).Endpoints()...)
@@ -85,7 +85,7 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// TestBadRecords: what is no endpoint is reported once and left out.
+// TestBadRecords: a value that is not an endpoint is logged once and left out.
 func TestBadRecords(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	c := dial(t, zap.New(core), etcdtest.Shared(t).Endpoints()...)
@@ -125,8 +125,8 @@ func TestBadRecords(t *testing.T) {
 	v.says("-a")
 }
 
-// TestCompactedWhileAway: after an outage in which all was changed and compacted, the
-// consumer knows what there is within a second.
+// TestCompactedWhileAway: after an outage in which all endpoints were changed and compacted, the
+// consumer has the present ones within a second.
 func TestCompactedWhileAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	there := dial(t, zap.NewNop(), cluster.Members()[0].Direct)
@@ -171,8 +171,8 @@ func TestCompactedWhileAway(t *testing.T) {
 	}
 }
 
-// TestSlowConsumer: who does not read for long gets the last state, though the history
-// was compacted meanwhile, and the client holds little for it.
+// TestSlowConsumer: a consumer that does not read for long gets the last state, although the
+// history was compacted meanwhile, and the client holds little for it.
 func TestSlowConsumer(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c, err := clientv3.New(

@@ -19,7 +19,7 @@ import (
 )
 
 func ExampleNewBuilder() {
-	server, err := etcdtest.SharedMain() // runs for the example; yours is known from your configuration
+	server, err := etcdtest.SharedMain() // a server for the example; yours has an address in your configuration
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func ExampleNewBuilder() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
-	// A service that says in etcd where it is.
+	// A service registers its address in etcd.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -49,7 +49,7 @@ func ExampleNewBuilder() {
 		log.Fatal(err)
 	}
 
-	// Somebody who calls it.
+	// A client calls it.
 	b, err := resolver.NewBuilder(cli)
 	if err != nil {
 		log.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// TestBalanced: calls are spread over what is in etcd, whatever comes and goes.
+// TestBalanced: calls are spread over the endpoints in etcd, while endpoints come and go.
 func TestBalanced(t *testing.T) {
 	c := shared(t)
 	s := newService(t, c, t.Name()+"/a/b")
@@ -39,7 +39,7 @@ func TestBalanced(t *testing.T) {
 	spread(t, cc, one, three)
 }
 
-// TestPickFirst: the first in the order of keys is used while it is there.
+// TestPickFirst: the first endpoint in the order of keys is used as long as it exists.
 func TestPickFirst(t *testing.T) {
 	c := shared(t)
 	s := newService(t, c, t.Name())
@@ -61,7 +61,7 @@ func TestPickFirst(t *testing.T) {
 	})
 }
 
-// TestNoEndpoints: a service that has none fails calls at once, unless they wait.
+// TestNoEndpoints: calls to a service without endpoints fail at once, unless they wait for one.
 func TestNoEndpoints(t *testing.T) {
 	c := shared(t)
 	s := newService(t, c, t.Name())
@@ -78,7 +78,7 @@ func TestNoEndpoints(t *testing.T) {
 				t.Logf("failed after %v: %v", time.Since(begin), err)
 			}
 			fails()
-			if name == "pick_first" { // the other does not say what resolvers report
+			if name == "pick_first" { // the other balancer does not pass on resolvers' errors
 				await(t, "an error that names the service", func() bool {
 					_, err := call(within(t, long), cc)
 					return err != nil && strings.Contains(err.Error(), `service "TestNoEndpoints" has no endpoints`)
@@ -98,8 +98,8 @@ func TestNoEndpoints(t *testing.T) {
 	}
 }
 
-// TestEtcdAway: a connection made while etcd is away says so in its calls, and works
-// once etcd is back.
+// TestEtcdAway: calls on a connection that was made while etcd is away fail with that reason, and
+// work once etcd is back.
 func TestEtcdAway(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -135,7 +135,7 @@ func TestEtcdAway(t *testing.T) {
 			t.Logf("resolved %v after etcd was back", time.Since(begin))
 			proxy.Cut()
 			if _, err := call(within(t, long), waiting); err != nil {
-				t.Errorf("etcd is away again: %v", err) // what was known stays
+				t.Errorf("etcd is away again: %v", err) // the known addresses stay
 			}
 			waiting.Close() // waits for nothing
 			ok(t, "Heal", proxy.Heal())
@@ -161,7 +161,8 @@ func TestCloseWhileAway(t *testing.T) {
 	}
 }
 
-// TestClientClosedFirst: the connection keeps the addresses it has, and closes.
+// TestClientClosedFirst: if the client is closed first, the connection keeps its addresses, and can
+// be closed.
 func TestClientClosedFirst(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, etcdtest.Shared(t).Endpoints()...)
@@ -171,7 +172,7 @@ func TestClientClosedFirst(t *testing.T) {
 	cc := connect(t, builder(t, c), "etcd:///"+s.name)
 	spread(t, cc, one)
 	s.add("b", two, nil)
-	spread(t, cc, one, two) // it is seen to watch
+	spread(t, cc, one, two) // now it certainly watches
 	c.Close()
 	for range 10 {
 		_, err := call(within(t, long), cc)
@@ -185,7 +186,7 @@ func TestClientClosedFirst(t *testing.T) {
 	late.Close()
 }
 
-// TestManyConnections of one client, closed while they resolve.
+// TestManyConnections closes many connections of one client while they resolve.
 func TestManyConnections(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, etcdtest.Shared(t).Endpoints()...)

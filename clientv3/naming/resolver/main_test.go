@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// long is far above what anything here takes on a busy machine.
+// long is far more than any test here takes on a busy machine.
 const long = 30 * time.Second
 
 func dial(t testing.TB, endpoints ...string) *clientv3.Client {
@@ -76,7 +76,7 @@ func newService(t testing.TB, c *clientv3.Client, name string) *service {
 	t.Helper()
 	m, err := endpoints.NewManager(c, name)
 	ok(t, "NewManager", err)
-	_, err = c.Delete(within(t, long), name+"/", clientv3.WithPrefix()) // what an earlier run left
+	_, err = c.Delete(within(t, long), name+"/", clientv3.WithPrefix()) // keys of an earlier run
 	ok(t, "Delete", err)
 	return &service{m, t, name}
 }
@@ -118,7 +118,7 @@ func connect(t testing.TB, b gresolver.Builder, target string, opts ...grpc.Dial
 	return cc
 }
 
-// call makes one call and says who answered.
+// call makes one call and returns the address of the server that answered.
 func call(ctx context.Context, cc *grpc.ClientConn, opts ...grpc.CallOption) (addr string, err error) {
 	var p peer.Peer
 	_, err = healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{}, append(opts, grpc.Peer(&p))...)
@@ -128,7 +128,7 @@ func call(ctx context.Context, cc *grpc.ClientConn, opts ...grpc.CallOption) (ad
 	return p.Addr.String(), nil
 }
 
-// spread makes rounds of calls until they go to these servers, to each alike.
+// spread makes rounds of calls until they go to these servers in equal parts.
 func spread(t testing.TB, cc *grpc.ClientConn, want ...string) {
 	t.Helper()
 	ctx := within(t, long)
@@ -152,7 +152,7 @@ func spread(t testing.TB, cc *grpc.ClientConn, want ...string) {
 	t.Fatalf("calls go to %v, want %v", counts, want)
 }
 
-// fakeConn stands for gRPC and notes what it is given.
+// fakeConn stands for gRPC and notes the states and errors that it gets.
 type fakeConn struct {
 	gresolver.ClientConn
 	states chan gresolver.State

@@ -67,7 +67,7 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestUpdates: gRPC gets each address once, in the order of keys, and only changes.
+// TestUpdates: gRPC gets each address once, in the order of keys, and a list only after a change.
 func TestUpdates(t *testing.T) {
 	c := shared(t)
 	s := newService(t, c, t.Name())
@@ -116,8 +116,8 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
-// TestMetadata reaches the addresses and the endpoints, can be compared, and a change of it is
-// reported.
+// TestMetadata: metadata reach the addresses and the endpoints and can be compared, and their
+// changes are reported.
 func TestMetadata(t *testing.T) {
 	c := shared(t)
 	s := newService(t, c, t.Name())
@@ -160,7 +160,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// seen is what a balancer of the older kind, as programs have them, saw last.
+// seen is the last state that a balancer of the older kind got.
 type seen struct {
 	mu sync.Mutex
 	m  map[string]any
@@ -223,7 +223,8 @@ func TestOldBalancer(t *testing.T) {
 	sees(map[string]any{two: nil})
 }
 
-// TestCompactedWhileAway is what the official resolver never recovers from.
+// TestCompactedWhileAway: the resolver recovers from an outage with a compaction; the official one
+// never does.
 func TestCompactedWhileAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	there := dial(t, cluster.Members()[0].Direct)
@@ -251,7 +252,7 @@ func TestCompactedWhileAway(t *testing.T) {
 	f.reach(t, "stays:1", "new:1")
 }
 
-// TestRefused: a permission that is missing is reported, and its being granted noticed.
+// TestRefused: a missing permission is reported. Once it is granted, the resolver works.
 func TestRefused(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	root := dial(t, cluster.Endpoints()...)

@@ -28,7 +28,7 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever is stored, reading it fails or gives something that can be stored.
+// FuzzDecode: reading any value fails, or gives a record that can be stored.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		"", "null", "{}", "{junk", `{"Op":-1,"Addr":"a"}`, `{"Addr":"a","Metadata":[1,{"b":null}]}`, `{"addr":"a"}`,
