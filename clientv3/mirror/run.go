@@ -57,10 +57,16 @@ func WithTargetPrefix(prefix string) Option { return func(m *mirror) { m.to = &p
 func WithReconcile() Option { return func(m *mirror) { m.reconcile = true } }
 
 // WithRevision begins with the changes after a revision of the source, for a target
-// that already shows that revision, for instance after a restoration. It has no effect
-// if the target has a checkpoint. If the revision was compacted, both sides are
-// compared.
-func WithRevision(rev int64) Option { return func(m *mirror) { m.rev = rev } }
+// that already shows that revision, for instance after a restoration. The revision is 1 or more. It
+// has no effect if the target has a checkpoint. If the revision was compacted, both sides are
+// compared. It does not go with [WithReconcile].
+func WithRevision(rev int64) Option {
+	return func(m *mirror) {
+		if m.rev = rev; rev < 1 {
+			m.refused = fmt.Errorf("mirror: changes after revision %d", rev)
+		}
+	}
+}
 
 // WithLeases keeps the leases of keys: the target gets leases of the same ids and
 // times to live, kept alive as long as the mirror runs and the source has keys with
@@ -73,7 +79,13 @@ func WithLeases() Option { return func(m *mirror) { m.leases = newLeases(m) } }
 // copied to it is not. Such keys of other mirrors are no data for [ErrTargetNotEmpty],
 // but a target prefix that covers them makes them what the source has, like all other keys: a
 // mirror whose copy is replaced must not go on from its checkpoint.
-func WithCheckpoint(key string) Option { return func(m *mirror) { m.mark.key = key } }
+func WithCheckpoint(key string) Option {
+	return func(m *mirror) {
+		if m.mark.key = key; key == "" {
+			m.refused = errors.New("mirror: the checkpoint's key is empty")
+		}
+	}
+}
 
 // WithProgress calls f after each transaction, from the goroutine of Run.
 func WithProgress(f func(Progress)) Option { return func(m *mirror) { m.onProgress = f } }
@@ -85,14 +97,23 @@ func WithoutFollowing() Option { return func(m *mirror) { m.once = true } }
 // Run mirrors source to target until ctx ends, and returns its error then. It
 // overcomes outages of both sides. Other errors end it: [ErrTargetNotEmpty] (nothing was
 // written), [ErrConflict], a closed client (clientv3.ErrClosed), missing permissions,
-// a full target, and source and target being the same keys.
+// a full target, source and target being the same keys, and an invalid argument.
 func Run(ctx context.Context, source, target *clientv3.Client, opts ...Option) error {
 	m := &mirror{source: source, target: target}
 	m.mark.state.Writer = rand.Uint64()
 	for _, o := range opts {
-		if o != nil {
-			o(m)
+		if o == nil {
+			return errors.New("mirror: an option is nil")
 		}
+		o(m)
+	}
+	switch {
+	case source == nil || target == nil:
+		return errors.New("mirror: a client is nil")
+	case m.refused != nil:
+		return m.refused
+	case m.reconcile && m.rev > 0:
+		return fmt.Errorf("mirror: a comparison of both sides does not begin at revision %d", m.rev)
 	}
 	if m.to == nil {
 		m.to = &m.from
@@ -134,6 +155,7 @@ type mirror struct {
 	reconcile      bool
 	once           bool
 	rev            int64
+	refused        error          // an option makes no sense
 	onProgress     func(Progress) // may be nil
 	leases         *leases        // nil: keys have none
 	mark           checkpoint

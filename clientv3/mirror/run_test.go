@@ -258,6 +258,25 @@ func TestMistakes(t *testing.T) {
 		}
 		t.Log(err)
 	}
+	for name, opts := range map[string][]mirror.Option{
+		"a nil option":            {nil},
+		"changes after none":      {mirror.WithRevision(0)},
+		"a negative revision":     {mirror.WithRevision(-1)},
+		"a checkpoint of no name": {mirror.WithCheckpoint("")},
+		"a comparison that is not to be made": {
+			mirror.WithReconcile(), mirror.WithRevision(1),
+		},
+	} {
+		opts = append([]mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(to)}, opts...)
+		if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, opts...); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	for _, clients := range [][2]*clientv3.Client{{nil, c}, {c, nil}} {
+		if err := mirror.Run(clienttest.Within(t, clienttest.Long), clients[0], clients[1]); err == nil {
+			t.Error("a nil client was accepted")
+		}
+	}
 	// A key without a name.
 	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	put(t, c, from, "")

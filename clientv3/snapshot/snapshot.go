@@ -62,12 +62,12 @@ type Option func(*fetch)
 // of Fetch.
 func WithProgress(f func(Progress)) Option { return func(o *fetch) { o.progress = f } }
 
-// WithAttempts sets how often a snapshot is begun when connections break or what
-// arrives is corrupt; 5 by default. At least 1.
-func WithAttempts(n int) Option { return func(o *fetch) { o.attempts = max(n, 1) } }
+// WithAttempts sets how many attempts [Fetch] makes when connections break or the data are corrupt,
+// 1 or more; 5 by default.
+func WithAttempts(n int) Option { return func(o *fetch) { o.attempts = n } }
 
-// WithStallTimeout sets after how long without a byte an attempt is given up; 30 s by
-// default. 0: never.
+// WithStallTimeout sets after how long without a byte [Fetch] gives an attempt up; 30 s by default.
+// 0: never.
 func WithStallTimeout(d time.Duration) Option { return func(o *fetch) { o.stall = d } }
 
 // WithLogger sets the logger for failed attempts, a line for each. By default nothing is logged.
@@ -111,9 +111,13 @@ func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, d
 func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Option) (Info, error) {
 	o := &fetch{attempts: attempts, stall: stall, log: zap.NewNop()}
 	for _, opt := range opts {
-		if opt != nil {
-			opt(o)
+		if opt == nil {
+			return Info{}, errors.New("snapshot: an option is nil")
 		}
+		opt(o)
+	}
+	if o.attempts < 1 || o.stall < 0 {
+		return Info{}, fmt.Errorf("snapshot: %d attempts, given up after %v without a byte", o.attempts, o.stall)
 	}
 	if dbPath == "" {
 		return Info{}, errors.New("the snapshot has no file name")

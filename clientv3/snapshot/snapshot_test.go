@@ -131,6 +131,16 @@ func TestMistakes(t *testing.T) {
 		}
 		t.Log(err)
 	}
+	c := clienttest.Dial(t, good...)
+	for name, o := range map[string]snapshot.Option{
+		"a nil option":                 nil,
+		"no attempts":                  snapshot.WithAttempts(0),
+		"given up before it has begun": snapshot.WithStallTimeout(-1),
+	} {
+		if _, err := snapshot.Fetch(t.Context(), c, filepath.Join(dir, "a.db"), o); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
 	only(t, dir)
 }
 

@@ -287,6 +287,11 @@ func TestSemaphore(t *testing.T) {
 	if err != recipe.ErrNotHeld {
 		t.Errorf("Release without Acquire: %v", err)
 	}
+	for _, none := range []int{0, -1} {
+		if err := recipe.NewSemaphore(session(t, c), t.Name(), none).Acquire(t.Context()); err == nil {
+			t.Errorf("a semaphore for %d holders was acquired", none)
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if err := recipe.NewSemaphore(session(t, c), t.Name(), size).Acquire(ctx); err != context.DeadlineExceeded {

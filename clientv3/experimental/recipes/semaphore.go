@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
@@ -19,15 +20,18 @@ type Semaphore struct {
 	claim *concurrency.Claim // guarded by mu; nil if not held
 }
 
-// NewSemaphore returns a semaphore for size holders whose keys are below prefix. A size
-// below 1 counts as 1.
+// NewSemaphore returns a semaphore for size holders whose keys are below prefix. With a size below 1
+// every Acquire fails.
 func NewSemaphore(s *concurrency.Session, prefix string, size int) *Semaphore {
-	return &Semaphore{s: s, prefix: prefix + "/", size: max(size, 1)}
+	return &Semaphore{s: s, prefix: prefix + "/", size: size}
 }
 
 // Acquire waits until fewer than size of those who asked before still hold or wait. When it fails,
 // nothing is held.
 func (m *Semaphore) Acquire(ctx context.Context) error {
+	if m.size < 1 {
+		return fmt.Errorf("recipe: a semaphore for %d holders", m.size)
+	}
 	claim, err := concurrency.NewClaim(ctx, m.s, uniqueKey(m.prefix[:len(m.prefix)-1]), "")
 	if err != nil {
 		return err

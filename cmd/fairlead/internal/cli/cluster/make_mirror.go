@@ -112,7 +112,7 @@ func (f *mirrorFlags) options() []mirror.Option {
 	case f.destPrefix != "":
 		opts = append(opts, mirror.WithTargetPrefix(f.destPrefix))
 	}
-	if f.rev > 0 {
+	if f.rev != 0 {
 		opts = append(opts, mirror.WithRevision(f.rev))
 	}
 	if f.reconcile {
