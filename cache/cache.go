@@ -38,6 +38,7 @@ type Cache struct {
 
 	historyEvents int
 	historyBytes  int64
+	refused       error // an option makes no sense
 }
 
 var (
@@ -49,29 +50,28 @@ var (
 type Option func(*Cache)
 
 // WithHistory sets how many of the latest events the cache keeps for each prefix, and how many
-// bytes they may take. Without it, and for a value that is not positive, [DefaultHistoryEvents] and
+// bytes they may take; both must be 1 or more. Without it [DefaultHistoryEvents] and
 // [DefaultHistoryBytes] apply. The history serves watches that begin in the past or fall behind.
 func WithHistory(events int, bytes int64) Option {
 	return func(c *Cache) {
-		if events > 0 {
-			c.historyEvents = events
+		if events < 1 || bytes < 1 {
+			c.refused = invalid("cache.New", "a history of %d events and %d bytes", events, bytes)
 		}
-		if bytes > 0 {
-			c.historyBytes = bytes
-		}
+		c.historyEvents, c.historyBytes = events, bytes
 	}
 }
 
 // WithSource makes the cache read and watch through a KV and a Watcher instead of the client's
 // connection, for instance those of [github.com/fairlead-go/fairlead/clientv3/namespace]. Both must
-// show the same keys. If either is nil the option changes nothing. The cache does not close them.
+// show the same keys, and neither may be nil. The cache does not close them.
 // The cache sends its requests for progress through the Watcher, so the Watcher's other watches see
 // the answers too.
 func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 	return func(c *Cache) {
-		if kv != nil && w != nil {
-			c.kv, c.watcher, c.remote, c.own = kv, w, w, false
+		if kv == nil || w == nil {
+			c.refused = invalid("cache.New", "a source needs both a KV and a Watcher")
 		}
+		c.kv, c.watcher, c.remote, c.own = kv, w, w, false
 	}
 }
 
@@ -81,7 +81,7 @@ func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 //
 // The cache reads and watches over the client's connections, with watch streams of its own, and not
 // through the fields KV and Watcher of the client (see [WithSource]). New fails for a nil client,
-// and if there is no prefix or prefixes overlap.
+// without a prefix, if prefixes overlap, and for an invalid option.
 func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, error) {
 	if client == nil {
 		return nil, invalid("cache.New", "the client is nil")
@@ -99,9 +99,13 @@ func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, er
 	}
 	c.trust.c = c
 	for _, o := range opts {
-		if o != nil {
-			o(c)
+		if o == nil {
+			return nil, invalid("cache.New", "an option is nil")
 		}
+		o(c)
+	}
+	if c.refused != nil {
+		return nil, c.refused
 	}
 	if c.kv == nil {
 		c.kv, c.watcher, c.remote = clientv3.NewKV(client), clientv3.NewWatcher(client), clientv3.NewWatcher(client)

@@ -204,6 +204,19 @@ func TestBadInput(t *testing.T) {
 	if _, err := cache.New(nil, []string{"a"}); clientv3.Code(err) != codes.InvalidArgument {
 		t.Errorf("New without a client: %v", err)
 	}
+	for name, o := range map[string]cache.Option{
+		"a nil option":       nil,
+		"a history of none":  cache.WithHistory(0, 1<<20),
+		"a history below 0":  cache.WithHistory(-1, 1<<20),
+		"a history in none":  cache.WithHistory(10, 0),
+		"a KV alone":         cache.WithSource(c, nil),
+		"a Watcher alone":    cache.WithSource(nil, c),
+		"a source of nobody": cache.WithSource(nil, nil),
+	} {
+		if _, err := cache.New(c, []string{"a"}, o); clientv3.Code(err) != codes.InvalidArgument {
+			t.Errorf("New with %s: %v", name, err)
+		}
+	}
 	ca := open(t, c, []string{t.Name()})
 	for name, opts := range map[string][]clientv3.OpOption{
 		"prefix and from key": {clientv3.WithPrefix(), clientv3.WithFromKey()},

@@ -130,9 +130,11 @@ func (c *Client) newBulk(ctx context.Context, opts []BulkOption) *bulk {
 	b := &bulk{kv: c.KV, maxOps: chunkOps, maxSize: chunkBytes, o: bulkOptions{inFlight: chunksInFlight}}
 	b.ctx, b.cancel = context.WithCancel(ctx)
 	for _, o := range opts {
-		if o != nil {
-			o(&b.o)
+		if o == nil {
+			b.o.give("nil")
+			continue
 		}
+		o(&b.o)
 	}
 	return b
 }

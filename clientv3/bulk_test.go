@@ -283,6 +283,7 @@ func TestBulkMistakes(t *testing.T) {
 		"nothing in flight":  second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkInFlight(0))),
 		"put after a key":    second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkAfter("k"))),
 		"delete in parallel": second(c.DeleteAll(ctx, "k", clientv3.WithBulkInFlight(2))),
+		"a nil option":       second(c.DeleteAll(ctx, "k", nil)),
 		"delete what is not": second(c.DeleteAll(ctx, "k", clientv3.WithBulkOnlyAbsent())),
 	} {
 		if clientv3.Code(err) != codes.InvalidArgument {

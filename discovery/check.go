@@ -27,17 +27,16 @@ const (
 	checkFailures = 2
 )
 
-// errNoCheck is the failure of a nil check.
-var errNoCheck = errors.New("discovery: the check is nil")
-
 // Supervise calls check every so often, and gives it that long to answer; 0 stands for
 // [DefaultCheckEvery]. After two failures in a row it removes the record, and puts it back when the
-// check succeeds. It returns at once and ends with the registration. A nil check fails each time.
+// check succeeds. It returns at once and ends with the registration. With a nil check or a negative
+// time each check fails, with an error that wraps [ErrInvalid].
 func (g *Registration) Supervise(check Check, every time.Duration) {
-	if check == nil {
-		check = func(context.Context) error { return errNoCheck }
+	if check == nil || every < 0 {
+		err := invalid("a check that is nil, or made every %v", every)
+		check, every = func(context.Context) error { return err }, 0
 	}
-	if every <= 0 {
+	if every == 0 {
 		every = DefaultCheckEvery
 	}
 	g.r.keeper.Go(func(ctx context.Context) {

@@ -101,3 +101,11 @@ func TestNilCheck(t *testing.T) {
 	g.Supervise(nil, 10*time.Millisecond)
 	seen.await(t, discovery.Withdrawn, 1)
 }
+
+// A check that is made at a negative interval fails, instead of being made at another one.
+func TestCheckOfANegativeTime(t *testing.T) {
+	var seen events
+	g := register(t, registrar(t, clienttest.Shared(t), discovery.WithEvents(seen.add)), orders(t, "a"))
+	g.Supervise(func(context.Context) error { return nil }, -time.Second)
+	seen.await(t, discovery.Withdrawn, 1)
+}

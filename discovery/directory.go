@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -65,7 +66,12 @@ func WithProblems(f func(Problem)) DirectoryOption {
 // process can start while etcd is away. A file is written a second after a change at the earliest,
 // and used when etcd does not answer within a second; the view is then stale.
 func WithFiles(dir string) DirectoryOption {
-	return directoryOption(func(d *Directory) { d.files = dir })
+	return directoryOption(func(d *Directory) {
+		if dir == "" {
+			d.refuse("files in a directory without a name")
+		}
+		d.files = dir
+	})
 }
 
 // Protection keeps instances that vanish together, since the cause is more likely a fault in
@@ -90,16 +96,13 @@ const (
 // WithProtection keeps instances that vanish together, as [Protection] says; off by default.
 func WithProtection(p Protection) DirectoryOption {
 	return directoryOption(func(d *Directory) {
-		if p.Window < 0 || p.Hold < 0 {
+		switch {
+		case p.Window < 0 || p.Hold < 0:
 			d.refuse("a protection for %v with a window of %v", p.Hold, p.Window)
-			return
+		case !(p.Share > 0 && p.Share <= 1) || p.Least < 0: // or the share is not a number
+			d.refuse("a protection when a share of %v or more than %d instances vanish", p.Share, p.Least)
 		}
-		if p.Window == 0 {
-			p.Window = DefaultWindow
-		}
-		if p.Hold == 0 {
-			p.Hold = DefaultHold
-		}
+		p.Window, p.Hold = cmp.Or(p.Window, DefaultWindow), cmp.Or(p.Hold, DefaultHold)
 		d.protect = p
 	})
 }
@@ -140,6 +143,9 @@ func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 			continue
 		}
 		o.directory(d)
+	}
+	if d.announceAfter > 0 && d.announceAs == "" {
+		d.refuse("announcements after %v, but none are made", d.announceAfter)
 	}
 	if d.announceAs != "" && d.err == nil {
 		for _, c := range d.clusters {

@@ -26,9 +26,15 @@ import (
 const watchersBase = "/fairlead/watchers/"
 
 // WithAnnounce makes draining instances wait for this directory's subscribers; see
-// [Registration.Drain]. The id distinguishes the processes: a host name and process id, say.
+// [Registration.Drain]. The id distinguishes the processes: a host name and process id, say. It must
+// not be empty.
 func WithAnnounce(id string) DirectoryOption {
-	return directoryOption(func(d *Directory) { d.announceAs = id })
+	return directoryOption(func(d *Directory) {
+		if id == "" {
+			d.refuse("announcements with an empty id")
+		}
+		d.announceAs = id
+	})
 }
 
 // watchersPrefix is the prefix of the announcements of a service's followers.
@@ -142,8 +148,9 @@ func WithServing(d time.Duration) RegistrarOption {
 	})
 }
 
-// WithAnnounceAfter delays the announcements of [WithAnnounce] by d: for programs that pass on the
-// views to others, which use an older one for that long. The default is 0.
+// WithAnnounceAfter delays the announcements of [WithAnnounce], without which it is invalid, by d:
+// for programs that pass on the views to others, which use an older one for that long. The default
+// is 0.
 func WithAnnounceAfter(d time.Duration) DirectoryOption {
 	return directoryOption(func(dir *Directory) {
 		if d < 0 {

@@ -2,6 +2,7 @@ package discovery_test
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -46,7 +47,18 @@ func TestNonsense(t *testing.T) {
 		"a negative delay":             subscribe(c, discovery.WithAnnounceAfter(-1)),
 		"a negative window": subscribe(c,
 			discovery.WithProtection(discovery.Protection{Share: 0.5, Window: -1})),
+		"a share of nothing": subscribe(c, discovery.WithProtection(discovery.Protection{})),
+		"a share of more than all": subscribe(c,
+			discovery.WithProtection(discovery.Protection{Share: 1.5})),
+		"a share that is no number": subscribe(c,
+			discovery.WithProtection(discovery.Protection{Share: math.NaN()})),
+		"a negative least": subscribe(c,
+			discovery.WithProtection(discovery.Protection{Share: 0.5, Least: -1})),
+		"announcements of nobody":           subscribe(c, discovery.WithAnnounce("")),
+		"a delay of no announcements":       subscribe(c, discovery.WithAnnounceAfter(1)),
+		"files nowhere":                     subscribe(c, discovery.WithFiles("")),
 		"no TTL":                            register(c, discovery.WithTTL(0)),
+		"a TTL that etcd refuses":           register(c, discovery.WithTTL(clientv3.MaxLeaseTTL+1)),
 		"no writes":                         register(c, discovery.WithWriteRate(0)),
 		"a negative drain":                  register(c, discovery.WithServing(-1)),
 		"a registrar without a client":      register(nil),

@@ -89,10 +89,11 @@ type Registrar struct {
 	serving time.Duration
 }
 
-// WithTTL sets the time to live of the lease, in seconds, 1 or more; the default is [DefaultTTL].
+// WithTTL sets the time to live of the lease, in seconds, 1 to [clientv3.MaxLeaseTTL]; the default is
+// [DefaultTTL].
 func WithTTL(seconds int64) RegistrarOption {
 	return registrarOption(func(r *Registrar) {
-		if seconds < 1 {
+		if seconds < 1 || seconds > clientv3.MaxLeaseTTL {
 			r.refuse("a TTL of %d s", seconds)
 		}
 		r.ttl = seconds

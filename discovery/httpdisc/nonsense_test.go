@@ -24,6 +24,16 @@ func TestNonsense(t *testing.T) {
 		"no transports":            httpdisc.New(d, httpdisc.WithTransport(nil)),
 		"transports that are none": httpdisc.New(d,
 			httpdisc.WithTransport(func(string) http.RoundTripper { return nil })),
+		"no attempts":                httpdisc.New(d, httpdisc.WithAttempts(0)),
+		"negative attempts":          httpdisc.New(d, httpdisc.WithAttempts(-1)),
+		"far too many attempts":      httpdisc.New(d, httpdisc.WithAttempts(1<<40)),
+		"a negative limit":           httpdisc.New(d, httpdisc.WithAttemptTimeout(-1)),
+		"a negative hedge":           httpdisc.New(d, httpdisc.WithHedging(-1)),
+		"a hedge of one attempt":     httpdisc.New(d, httpdisc.WithHedging(1), httpdisc.WithAttempts(1)),
+		"a limit of one attempt":     httpdisc.New(d, httpdisc.WithAttemptTimeout(1), httpdisc.WithAttempts(1)),
+		"a header of no name":        httpdisc.New(d, httpdisc.WithFilterHeader("")),
+		"a header of two names":      httpdisc.New(d, httpdisc.WithFilterHeader("x y")),
+		"an invalid picking":         httpdisc.New(d, httpdisc.WithPicking(pick.WithWarmUp(-1))),
 		"a directory that is no use": httpdisc.New(discovery.NewDirectory(nil), httpdisc.WithSuffix(".service", nil)),
 	} {
 		_, err := tr.RoundTrip(request(t, within(t), "GET", "http://orders.service/", nil))

@@ -82,8 +82,10 @@ func WithPicking(opts ...pick.Option) Option {
 	}
 }
 
-// WithAttempts sets the most attempts for a request, including the first; 1 means no retries.
-func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = max(n, 1) } }
+// WithAttempts sets the most attempts for a request, including the first, 1 to 100; the default is
+// [DefaultAttempts]. 1 means no retries, and goes with neither [WithAttemptTimeout] nor
+// [WithHedging].
+func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = n } }
 
 // WithAttemptTimeout limits the time of an attempt until the header of its answer. It applies if
 // the request may be sent again (see Retries in the package documentation), this is not the last
@@ -91,7 +93,7 @@ func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = max(n
 // is ejected. The limit should be longer than the slowest request takes. 0, the default, means no
 // limit but the request's own.
 func WithAttemptTimeout(d time.Duration) Option {
-	return func(t *Transport) { t.attemptTimeout = max(d, 0) }
+	return func(t *Transport) { t.attemptTimeout = d }
 }
 
 // WithHedging sends a request that may be sent again (see Retries in the package documentation) to
@@ -99,7 +101,7 @@ func WithAttemptTimeout(d time.Duration) Option {
 // the other attempt is cancelled, so the request is sometimes executed twice. Choose a d that at
 // most one request in twenty exceeds: further ones, after a burst of 100, are hedged a second
 // later, from the budget for retries. 0, the default, means no hedging.
-func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging = max(d, 0) } }
+func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging = d } }
 
 // WithFilterHeader names a header with which a request chooses its instances: the value is a
 // discovery.Filter, for example "v2" or "tag=canary". Such a request goes to no other instance,
@@ -108,7 +110,12 @@ func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging
 // author of the requests' headers may choose. The filter for all requests is pick.WithFilter, with
 // [WithPicking].
 func WithFilterHeader(name string) Option {
-	return func(t *Transport) { t.filterHeader = name }
+	return func(t *Transport) {
+		if name == "" || strings.ContainsAny(name, ": \t\r\n") {
+			t.refuse(fmt.Sprintf("a header of the name %q", name))
+		}
+		t.filterHeader = name
+	}
 }
 
 // WithSuffix treats only hosts that end in suffix, for example ".service", as services, without the
@@ -133,7 +140,7 @@ func WithTransport(base func(service string) http.RoundTripper) Option {
 }
 
 // New makes a Transport; it does nothing until its first request. The caller still owns the
-// directory. If a directory, option or policy is nil, RoundTrip fails with an error that wraps
+// directory. For an invalid directory, option or policy, RoundTrip fails with an error that wraps
 // discovery.ErrInvalid.
 func New(directory *discovery.Directory, opts ...Option) *Transport {
 	t := &Transport{
@@ -150,6 +157,9 @@ func New(directory *discovery.Directory, opts ...Option) *Transport {
 			continue
 		}
 		o(t)
+	}
+	if err := attempt.Check(t.attempts, t.attemptTimeout, t.hedging); err != nil {
+		t.refuse(err.Error())
 	}
 	return t
 }

@@ -70,8 +70,8 @@ type update struct {
 	ready     func(*discovery.Instance) bool
 }
 
-// New makes a balancer whose instances come from [Balancer.Update]. For a policy or option that is
-// nil, [Balancer.Pick] and [Balancer.Ready] return an error that wraps [discovery.ErrInvalid].
+// New makes a balancer whose instances come from [Balancer.Update]. For an invalid policy or option,
+// [Balancer.Pick] and [Balancer.Ready] return an error that wraps [discovery.ErrInvalid].
 func New(policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
 	b.group.Go(b.tend)
@@ -84,7 +84,7 @@ func New(policy Policy, opts ...Option) *Balancer {
 func Follow(sub *discovery.Subscription, policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
 	if sub == nil {
-		b.err = fmt.Errorf("pick: %w: the subscription is nil", discovery.ErrInvalid)
+		b.refuse("the subscription is nil")
 		b.set.Store(&set{err: b.err})
 		return b
 	}
@@ -97,7 +97,7 @@ func Follow(sub *discovery.Subscription, policy Policy, opts ...Option) *Balance
 func newBalancer(policy Policy, opts []Option) *Balancer {
 	var err error
 	if policy == nil {
-		err, policy = fmt.Errorf("pick: %w: the policy is nil", discovery.ErrInvalid), RoundRobin()
+		err, policy = invalid("the policy is nil"), RoundRobin()
 	}
 	b := &Balancer{
 		err: err, policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(),
@@ -107,7 +107,7 @@ func newBalancer(policy Policy, opts []Option) *Balancer {
 	}
 	for _, o := range opts {
 		if o == nil {
-			b.err = fmt.Errorf("pick: %w: an option is nil", discovery.ErrInvalid)
+			b.refuse("an option is nil")
 			continue
 		}
 		o(b)

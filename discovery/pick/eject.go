@@ -1,6 +1,10 @@
 package pick
 
-import "time"
+import (
+	"cmp"
+	"math"
+	"time"
+)
 
 // Ejection says when instances are left out because calls to them fail; see [WithEjection]. Zero
 // fields stand for the defaults.
@@ -8,7 +12,7 @@ type Ejection struct {
 	// Failures is how many failures in a row eject an instance; [DefaultFailures].
 	Failures int
 	// Base is how long an instance is out the first time, [DefaultBase]. Each ejection that follows
-	// soon doubles it, up to Max, [DefaultMax].
+	// soon doubles it, up to Max: [DefaultMax], or Base if that is longer.
 	Base, Max time.Duration
 	// Share is the part of the instances that may be out at a time, above 0 and up to 1;
 	// [DefaultShare]. One instance may always be out, and the last one never.
@@ -27,20 +31,27 @@ const (
 	DefaultShare = 0.5
 )
 
+// Validate returns what is wrong with the fields, nil if nothing is. The error wraps
+// [discovery.ErrInvalid].
+func (e Ejection) Validate() error {
+	switch {
+	case e.Failures < 0 || e.Failures > math.MaxInt32:
+		return invalid("an instance is ejected after %d failures", e.Failures)
+	case e.Base < 0 || e.Max < 0 || e.Max > 0 && e.Base > e.Max:
+		return invalid("an ejection lasts %v at first and %v at most", e.Base, e.Max)
+	case !(e.Share >= 0 && e.Share <= 1): // or not a number
+		return invalid("a share of %v of the instances may be ejected", e.Share)
+	}
+	return nil
+}
+
 func (e Ejection) orDefaults() Ejection {
-	if e.Failures <= 0 {
-		e.Failures = DefaultFailures
+	return Ejection{
+		Failures: cmp.Or(e.Failures, DefaultFailures),
+		Base:     cmp.Or(e.Base, DefaultBase),
+		Max:      cmp.Or(e.Max, max(DefaultMax, e.Base)),
+		Share:    cmp.Or(e.Share, DefaultShare),
 	}
-	if e.Base <= 0 {
-		e.Base = DefaultBase
-	}
-	if e.Max <= 0 {
-		e.Max = DefaultMax
-	}
-	if e.Share <= 0 {
-		e.Share = DefaultShare
-	}
-	return e
 }
 
 // failed counts a failed call. The lock is taken once in Failures failures.

@@ -1,6 +1,7 @@
 package pick
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -52,12 +53,26 @@ func WithSeed(seed uint64) Option {
 }
 
 // WithWarmUp gives instances that appear after the first ones little at first, a tenth of their
-// share, and all of it after d: caches fill and code is compiled meanwhile. It is off by default.
-func WithWarmUp(d time.Duration) Option { return func(b *Balancer) { b.config.warmUp = d } }
+// share, and all of it after d: caches fill and code is compiled meanwhile. 0, the default, turns
+// that off.
+func WithWarmUp(d time.Duration) Option {
+	return func(b *Balancer) {
+		if d < 0 {
+			b.refuse("a warm-up of %v", d)
+		}
+		b.config.warmUp = d
+	}
+}
 
 // WithEjection sets when failing instances are left out.
 func WithEjection(e Ejection) Option {
-	return func(b *Balancer) { b.config.eject, b.config.ejection = true, e.orDefaults() }
+	return func(b *Balancer) {
+		if err := e.Validate(); err != nil {
+			b.err = err
+			return
+		}
+		b.config.eject, b.config.ejection = true, e.orDefaults()
+	}
 }
 
 // WithoutEjection leaves no instance out, whatever is reported.
@@ -81,13 +96,31 @@ func WithZone(zone string, then ...string) Option {
 }
 
 // WithSpillOver lets calls leave a zone also when the picked instance has that many calls of this
-// client under way, if one in a later zone has fewer.
+// client under way, if one in a later zone has fewer. 0, the default, turns that off.
 func WithSpillOver(outstanding int) Option {
-	return func(b *Balancer) { b.config.spillAt = int64(max(outstanding, 0)) }
+	return func(b *Balancer) {
+		if outstanding < 0 {
+			b.refuse("calls leave a zone at %d calls under way", outstanding)
+		}
+		b.config.spillAt = int64(outstanding)
+	}
 }
 
 // WithSubset picks from a subset of the instances only, see [Subset]. With [WithZone] that many are
-// taken of each zone, and that many of all others.
+// taken of each zone, and that many of all others. A size of 0, the default, picks from all. The
+// client must not be empty: all clients would choose the same instances.
 func WithSubset(client string, size int) Option {
-	return func(b *Balancer) { b.config.client, b.config.size = client, max(size, 0) }
+	return func(b *Balancer) {
+		if size < 0 || size > 0 && client == "" {
+			b.refuse("a subset of %d instances for the client %q", size, client)
+		}
+		b.config.client, b.config.size = client, size
+	}
+}
+
+// refuse notes an invalid option.
+func (b *Balancer) refuse(format string, args ...any) { b.err = invalid(format, args...) }
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("pick: %w: %s", discovery.ErrInvalid, fmt.Sprintf(format, args...))
 }

@@ -2,6 +2,8 @@ package attempt
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -86,6 +88,22 @@ type Plan struct {
 	Hedge   time.Duration // after which another is begun beside one without an answer; 0: never
 	Retries *Budget
 	Hedges  *Budget
+}
+
+// most is above any sensible number of attempts: further ones would only add load.
+const most = 100
+
+// Check returns what is wrong with the options of a plan, nil if nothing is.
+func Check(attempts int, limit, hedge time.Duration) error {
+	switch {
+	case attempts < 1 || attempts > most:
+		return fmt.Errorf("%d attempts, not 1 to %d", attempts, most)
+	case limit < 0 || hedge < 0:
+		return fmt.Errorf("a limit of %v for attempts and a hedge after %v", limit, hedge)
+	case attempts == 1 && (limit > 0 || hedge > 0):
+		return errors.New("one attempt needs neither a limit nor a hedge: no other may follow it")
+	}
+	return nil
 }
 
 // Run makes a call by attempts of try, which must return soon after its context has ended. It
