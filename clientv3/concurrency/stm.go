@@ -10,6 +10,7 @@ package concurrency
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -93,6 +94,9 @@ func NewSTM(c *v3.Client, apply func(STM) error, so ...STMOption) (*v3.TxnRespon
 	o := stmOptions{ctx: c.Ctx()}
 	for _, opt := range so {
 		opt(&o)
+	}
+	if o.isolation < SerializableSnapshot || o.isolation > ReadCommitted {
+		return nil, fmt.Errorf("concurrency: unknown isolation %d", o.isolation)
 	}
 	s := newSTM(c, &o)
 	for attempt := 1; ; attempt++ {

@@ -300,3 +300,16 @@ func TestReadsOfOneKeyAreTheSame(t *testing.T) {
 		})
 	}
 }
+
+// An isolation that does not exist is an error, not one of the others.
+func TestSTMUnknownIsolation(t *testing.T) {
+	for _, level := range []concurrency.Isolation{-1, concurrency.ReadCommitted + 1} {
+		_, err := concurrency.NewSTM(clienttest.Shared(t), func(concurrency.STM) error {
+			t.Errorf("%d: the function ran", level)
+			return nil
+		}, concurrency.WithIsolation(level))
+		if err == nil {
+			t.Errorf("%d was accepted", level)
+		}
+	}
+}
