@@ -26,8 +26,8 @@ import (
 const watchersBase = "/fairlead/watchers/"
 
 // WithAnnounce makes draining instances wait for this directory's subscribers; see
-// [Registration.Drain]. The id distinguishes the processes: a host name and process id, say. It must
-// not be empty.
+// [Registration.Drain]. The id distinguishes the processes: a host name and process id, say. It
+// must not be empty.
 func WithAnnounce(id string) DirectoryOption {
 	return directoryOption(func(d *Directory) {
 		if id == "" {

@@ -89,8 +89,8 @@ type Registrar struct {
 	serving time.Duration
 }
 
-// WithTTL sets the time to live of the lease, in seconds, 1 to [clientv3.MaxLeaseTTL]; the default is
-// [DefaultTTL].
+// WithTTL sets the time to live of the lease, in seconds, 1 to [clientv3.MaxLeaseTTL]; the default
+// is [DefaultTTL].
 func WithTTL(seconds int64) RegistrarOption {
 	return registrarOption(func(r *Registrar) {
 		if seconds < 1 || seconds > clientv3.MaxLeaseTTL {

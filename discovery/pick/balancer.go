@@ -70,8 +70,8 @@ type update struct {
 	ready     func(*discovery.Instance) bool
 }
 
-// New makes a balancer whose instances come from [Balancer.Update]. For an invalid policy or option,
-// [Balancer.Pick] and [Balancer.Ready] return an error that wraps [discovery.ErrInvalid].
+// New makes a balancer whose instances come from [Balancer.Update]. For an invalid policy or
+// option, [Balancer.Pick] and [Balancer.Ready] return an error that wraps [discovery.ErrInvalid].
 func New(policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
 	b.group.Go(b.tend)

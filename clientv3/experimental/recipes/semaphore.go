@@ -20,8 +20,8 @@ type Semaphore struct {
 	claim *concurrency.Claim // guarded by mu; nil if not held
 }
 
-// NewSemaphore returns a semaphore for size holders whose keys are below prefix. With a size below 1
-// every Acquire fails.
+// NewSemaphore returns a semaphore for size holders whose keys are below prefix. With a size below
+// 1 every Acquire fails.
 func NewSemaphore(s *concurrency.Session, prefix string, size int) *Semaphore {
 	return &Semaphore{s: s, prefix: prefix + "/", size: size}
 }
