@@ -124,7 +124,7 @@ type Config struct {
 	StreamProbeInterval time.Duration `json:"stream-probe-interval"`
 
 	// ProbeTimeout is how long a member may take for that sign of life before it is left. 0:
-	// four times its round trip as observed, 1 s at least and 10 s at most. Raise it where
+	// three times its round trip as observed, 1 s at least and 10 s at most. Raise it where
 	// members pause for longer and are healthy.
 	ProbeTimeout time.Duration `json:"probe-timeout"`
 

@@ -136,7 +136,7 @@ func Leases(
 			r.Early++
 			continue
 		}
-		if m, ok := renewable(l, probes, touches); ok {
+		if m, ok := renewable(l, probes, touches, late); ok {
 			bad = append(
 				bad,
 				violation(
@@ -193,6 +193,15 @@ func deleted(l *history.Lease, versions []history.Event) (history.Event, bool) {
 }
 
 // renewable finds a member through which the lease could have been renewed.
-func renewable(l *history.Lease, probes []history.Probe, touches []history.Touch) (member int, ok bool) {
-	return well(max(l.Noticed-l.TTL, l.Granted), l.Noticed, l.TTL/2, probes, touches)
+func renewable(
+	l *history.Lease,
+	probes []history.Probe,
+	touches []history.Touch,
+	late history.Lateness,
+) (member int, ok bool) {
+	from := max(l.Noticed-l.TTL, l.Granted)
+	if late.Max(from, l.Noticed) > l.TTL/4 { // the renewals were late in this process
+		return 0, false
+	}
+	return well(from, l.Noticed, l.TTL/2, probes, touches)
 }

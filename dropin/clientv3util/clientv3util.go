@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/clientv3util"
 )
 
-// KeyExists holds if the key exists: it has been written since it was created.
+// KeyExists holds if the key exists.
 func KeyExists(key string) clientv3.Cmp {
 	return clientv3util.KeyExists(key)
 }

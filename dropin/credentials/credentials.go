@@ -18,8 +18,7 @@ type (
 	PerRPCCredentialsBundle = credentials.PerRPCCredentialsBundle
 )
 
-// NewTransportCredential returns TLS credentials for a configuration; nil stands for the
-// system's certificate authorities.
+// NewTransportCredential returns TLS credentials for a copy of the configuration.
 func NewTransportCredential(cfg *tls.Config) credentialspkg.TransportCredentials {
 	return credentials.NewTransportCredential(cfg)
 }

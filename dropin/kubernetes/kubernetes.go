@@ -11,10 +11,9 @@ import (
 )
 
 type (
-	// Client is a clientv3.Client whose Get is that of [Interface]; the Get of clientv3 is under
-	// Client.KV.
+	// Client is a clientv3.Client with the methods of [Interface].
 	Client = kubernetes.Client
-	// Interface is what Kubernetes needs of etcd.
+	// Interface has the operations of etcd that Kubernetes needs.
 	Interface = kubernetes.Interface
 	// GetOptions are those of [Interface.Get].
 	GetOptions = kubernetes.GetOptions

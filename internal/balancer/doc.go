@@ -76,7 +76,7 @@
 // # Time
 //
 // Limits follow what is usual for each member (limits.go): silence three times its calls
-// (200 ms to 3 s), a health check four times its round trip (1 to 10 s), a read for
+// (200 ms to 3 s), a health check three times its round trip (1 to 10 s), a read for
 // consensus four times its calls (500 ms to 10 s), making a lane ten times its round trip (200 ms
 // to 1 s). Config pins all but the last. A lone endpoint whose silent connection was replaced
 // twice within a minute has twice as long for a health check, and so on (lenient).

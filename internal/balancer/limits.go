@@ -41,6 +41,7 @@ const leap = int64(silenceMin / silenceFactor)
 // Limits are so many times what is usual.
 const (
 	silenceFactor = 3
+	healthFactor  = 3 // a lost packet is sent again after about one more
 	probeFactor   = 4
 	laneFactor    = 10 // a handshake takes some round trips
 )
@@ -108,7 +109,7 @@ func (s *Set) holdAfter() time.Duration {
 
 // probeTimeout is how long a health check may take.
 func (m *Member) probeTimeout() time.Duration {
-	t := limit(m.set.cfg.ProbeTimeout, m.trip.value.Load(), probeFactor, probeMin, probeMax)
+	t := limit(m.set.cfg.ProbeTimeout, m.trip.value.Load(), healthFactor, probeMin, probeMax)
 	if m.set.cfg.ProbeTimeout > 0 {
 		return t
 	}

@@ -13,22 +13,21 @@ import (
 )
 
 type (
-	// Barrier is a key that holds others up as long as it exists.
+	// Barrier is a key that makes others wait as long as it exists.
 	Barrier = recipe.Barrier
-	// DoubleBarrier lets processes begin together and end together: Enter waits until count have
-	// entered, Leave until all have left.
+	// DoubleBarrier lets processes begin together and end together: Enter waits until count
+	// processes have entered, Leave until all have left.
 	DoubleBarrier = recipe.DoubleBarrier
-	// RemoteKV is a key that this client put, as of a revision.
+	// RemoteKV is a key that this client put, with its last value and revision.
 	RemoteKV = recipe.RemoteKV
-	// EphemeralKV is a key that goes with a session.
+	// EphemeralKV is a key that is deleted when a session ends.
 	EphemeralKV = recipe.EphemeralKV
-	// Queue hands each value that is put into it to one taker, oldest first.
+	// Queue hands each value to one taker, the oldest first.
 	Queue = recipe.Queue
-	// PriorityQueue hands each value to one taker: the lowest priority number first, and the oldest
-	// among those.
+	// PriorityQueue hands each value to one taker: first those with the lowest priority number, and
+	// of these the oldest.
 	PriorityQueue = recipe.PriorityQueue
-	// RWMutex is a lock for many readers or one writer, in the order in which they asked: readers
-	// wait for the writers before them, writers for all before them.
+	// RWMutex is a lock for many readers or one writer.
 	RWMutex = recipe.RWMutex
 )
 
@@ -37,9 +36,10 @@ var (
 	ErrKeyExists = recipe.ErrKeyExists
 	// ErrWaitMismatch is returned when the awaited event cannot come any more.
 	ErrWaitMismatch = recipe.ErrWaitMismatch
-	// ErrTooManyClients is returned by [DoubleBarrier.Enter] when enough have entered before.
+	// ErrTooManyClients is returned by [DoubleBarrier.Enter] when enough processes have entered
+	// before.
 	ErrTooManyClients = recipe.ErrTooManyClients
-	// ErrNoWatcher is returned when a watch ended without saying why.
+	// ErrNoWatcher is returned when a watch ended without an error.
 	ErrNoWatcher = recipe.ErrNoWatcher
 )
 
@@ -68,8 +68,8 @@ func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	return recipe.NewRWMutex(s, prefix)
 }
 
-// WaitEvents waits until a key has seen events of these types, in this order, at rev or later,
-// and returns the last.
+// WaitEvents waits until a key has had events of these types, in this order, at rev or later,
+// and returns the last event.
 func WaitEvents(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType) (*clientv3.Event, error) {
 	return recipe.WaitEvents(c, key, rev, evs)
 }

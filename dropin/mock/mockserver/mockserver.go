@@ -12,7 +12,7 @@ import (
 type (
 	// MockServer is one server.
 	MockServer = mockserver.MockServer
-	// MockServers are servers that are started and stopped one by one.
+	// MockServers are servers that a test starts and stops one by one.
 	MockServers = mockserver.MockServers
 )
 
