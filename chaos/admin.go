@@ -65,6 +65,7 @@ func (a *admin) close() error {
 // enable makes the users and switches authentication on.
 func (a *admin) enable(ctx context.Context) error {
 	auth := pb.NewAuthClient(a.conns[0])
+	ready := grpc.WaitForReady(true) // a busy machine takes longer for a connection than for the rest
 	var err error
 	do := func(what string, _ any, e error) {
 		if e != nil {
@@ -74,19 +75,19 @@ func (a *admin) enable(ctx context.Context) error {
 	for user, password := range map[string]string{rootUser: rootPassword, chaosUser: chaosPasswd} {
 		r, e := auth.UserAdd(
 			ctx,
-			&pb.AuthUserAddRequest{Name: user, Password: password, Options: &authpb.UserAddOptions{}},
+			&pb.AuthUserAddRequest{Name: user, Password: password, Options: &authpb.UserAddOptions{}}, ready,
 		)
 		do("add a user", r, e)
-		r2, e := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: user})
+		r2, e := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: user}, ready)
 		do("add a role", r2, e)
-		r3, e := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: user, Role: user})
+		r3, e := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: user, Role: user}, ready)
 		do("grant a role", r3, e)
 	}
 	r, e := auth.RoleGrantPermission(ctx, &pb.AuthRoleGrantPermissionRequest{Name: chaosUser, Perm: &authpb.Permission{
 		PermType: authpb.Permission_READWRITE, Key: []byte(space), RangeEnd: []byte(prefixEnd(space)),
-	}})
+	}}, ready)
 	do("grant a permission", r, e)
-	r2, e := auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
+	r2, e := auth.AuthEnable(ctx, &pb.AuthEnableRequest{}, ready)
 	do("enable authentication", r2, e)
 	return err
 }
