@@ -101,6 +101,11 @@ func TestClosedOverARestore(t *testing.T) {
 	}
 	_, err = c.Put(within(t), t.Name()+"/user", "1", clientv3.WithLease(r.Lease()))
 	ok(t, "Put", err)
+	reused, err := r.Keep(within(t), t.Name()+"/reused", "1")
+	ok(t, "Keep", err)
+	ok(t, "Close", reused.Close(within(t)))
+	_, err = c.Put(within(t), reused.Key(), "1", clientv3.WithLease(r.Lease())) // a user's, from now on
+	ok(t, "Put", err)
 	again, err := r.Keep(within(t), t.Name()+"/again", "1")
 	ok(t, "Keep", err)
 	made := revisionOf(t, c, again.Key())
@@ -117,7 +122,7 @@ func TestClosedOverARestore(t *testing.T) {
 		got, err := direct.Get(within(t), t.Name()+"/closed/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		return err == nil && got.Count == 0
 	})
-	for _, key := range []string{kept.Key(), again.Key(), t.Name() + "/user"} {
+	for _, key := range []string{kept.Key(), again.Key(), t.Name() + "/user", reused.Key()} {
 		if value(t, direct, key) != "1" {
 			t.Errorf("%s has gone", key)
 		}

@@ -63,9 +63,18 @@ func (s *Session) relapsed(ctx context.Context) {
 }
 
 func (s *Session) endAgain(ctx context.Context) error {
-	return relapse.Look(ctx, s.client, s.id, attendTry, s.endedKeys, func(kv *mvccpb.KeyValue) {
+	s.mu.Lock()
+	notes := s.over.Notes()
+	s.mu.Unlock()
+	rev, err := relapse.Look(ctx, s.client, s.id, attendTry, s.endedKeys, func(kv *mvccpb.KeyValue) {
 		s.input(string(kv.Key), func(k *core) { k.back(kv.CreateRevision) })
 	})
+	if rev > 0 { // keys that are made from now on are not those that ended
+		s.mu.Lock()
+		s.over.Lower(notes, rev)
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // endedKeys have ended, though others of the same names may be held now.

@@ -2,6 +2,7 @@ package concurrency_test
 
 import (
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -81,6 +82,61 @@ func TestReleasedOverARestore(t *testing.T) {
 				t.Errorf("the user's key: %v, %v", r, err)
 			}
 		})
+	}
+}
+
+// After a restore to lower revisions another session of the same lease may get the revisions that a
+// released lock had: its lock stays.
+func TestLockOfALowerHistory(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	proxy := cluster.Members()[0].Proxy()
+	var looks atomic.Int64
+	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Hooks: clientv3.Hooks{
+		Attempt: func(a clientv3.AttemptInfo) {
+			if a.Method == "Lease.LeaseTimeToLive" {
+				looks.Add(1)
+			}
+		},
+	}})
+	ok(t, "New", err)
+	t.Cleanup(func() { c.Close() })
+	ctx := clienttest.Within(t, 3*clienttest.Long)
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(6))
+	ok(t, "NewSession", err)
+	direct := clienttest.Dial(t, cluster.Members()[0].Direct)
+	zombie := concurrency.NewMutex(s, "lower/zombie")
+	ok(t, "Lock", zombie.Lock(ctx))
+	backup := clienttest.Backup(t, cluster)
+	zombieKey := zombie.Key()
+	ok(t, "Unlock", zombie.Unlock(ctx))
+	for i := range 50 {
+		_, err := c.Put(ctx, "lower/other", strconv.Itoa(i))
+		ok(t, "Put", err)
+	}
+	m := concurrency.NewMutex(s, "lower/lock")
+	ok(t, "Lock", m.Lock(ctx))
+	ok(t, "Unlock", m.Unlock(ctx))
+
+	proxy.Cut()
+	clienttest.PutBack(t, cluster, backup)
+	ok(t, "Heal", proxy.Heal())
+	clienttest.Await(t, "the end of the released lock", func() bool {
+		r, err := direct.Get(ctx, zombieKey)
+		return err == nil && len(r.Kvs) == 0
+	})
+	other, err := concurrency.NewSession(direct, concurrency.WithTTL(6), concurrency.WithLease(s.Lease()))
+	ok(t, "NewSession", err)
+	held := concurrency.NewMutex(other, "lower/lock")
+	ok(t, "Lock of the other session", held.Lock(ctx))
+	for range 2 { // when a look begins the one before is over
+		was := looks.Load()
+		proxy.Reset()
+		clienttest.Await(t, "a look", func() bool { return looks.Load() > was })
+	}
+	r, err := direct.Get(ctx, held.Key())
+	if err != nil || len(r.Kvs) != 1 || held.Context().Err() != nil {
+		t.Errorf("the lock of the new history is lost: %v, %v", r, err)
 	}
 }
 

@@ -56,6 +56,7 @@ type conn struct {
 	probeAt      int64  // Set.now: not before this the next probe
 	failures     int    // probes failed in a row, for the backoff
 	leaderAt     int64  // Set.now: not before this the member is asked for its leader
+	unsaid       int    // how often in a row it did not answer that
 	leaderlessAt int64  // Set.now when it said that none does; it finished nothing since, if quorum.last is older
 }
 

@@ -329,11 +329,16 @@ const (
 
 // leaderAsked takes what a living member says of its leader. Where it knows of none it has to
 // finish something, and the others are asked for a sign of life: its streams go there if it does
-// not. One that is busy is not asked again soon, since requests would gather there.
+// not. One that was busy twice in a row is not asked again soon, since requests would gather there.
 func (s *Set) leaderAsked(c *conn, l leadership, now int64) {
+	if l == noAnswer {
+		c.unsaid++
+	} else {
+		c.unsaid = 0
+	}
 	switch {
-	case l == noAnswer:
-		c.leaderAt = now + int64(giveUpAfter)
+	case c.unsaid > 1:
+		c.leaderAt, c.unsaid = now+int64(giveUpAfter), 0
 	case l == leaderless && c == c.m.conn && c.leaderlessAt <= c.quorum.last.Load():
 		c.leaderlessAt, c.probeAt = now, now
 		s.callWitnesses(c.m, now)

@@ -14,7 +14,8 @@ import (
 // Look calls found with each key of a lease that exists although it has ended. Each request may
 // take as long as each. A server names the keys of a lease only to a user who may read all of
 // them; for other users the ended keys are read. Keys that the user may not read are left out, and
-// the error then is that denial.
+// the error then is that denial. Look returns the revision of a linearizable read; 0: none
+// succeeded.
 func Look(
 	ctx context.Context,
 	c *clientv3.Client,
@@ -22,50 +23,72 @@ func Look(
 	each time.Duration,
 	ended func() []string,
 	found func(*mvccpb.KeyValue),
-) error {
+) (revision int64, err error) {
 	try, cancel := context.WithTimeout(ctx, each)
 	defer cancel()
 	attached, err := c.TimeToLive(try, id, clientv3.WithAttachedKeys())
 	if err != nil && clientv3.Code(err) != codes.PermissionDenied {
-		return err
+		return 0, err
 	}
 	keys := ended()
-	if err == nil {
+	if err == nil && len(keys) > 0 {
+		one := keys[0]
 		is := make(map[string]bool, len(attached.Keys))
 		for _, key := range attached.Keys {
 			is[string(key)] = true
 		}
 		keys = slices.DeleteFunc(keys, func(key string) bool { return !is[key] })
-	}
-	r := reader{c, id, each, found}
-	var denied error
-	for some := range slices.Chunk(keys, perRequest) {
-		if err := r.read(ctx, some); clientv3.Code(err) == codes.PermissionDenied {
-			denied = err
-		} else if err != nil {
-			return err
+		if len(keys) == 0 { // the revision is wanted anyhow
+			keys = append(keys, one)
 		}
 	}
-	return denied
+	r := reader{c: c, id: id, each: each, found: found}
+	var denied error
+	for len(keys) > 0 {
+		n := fit(keys)
+		if err := r.read(ctx, keys[:n]); clientv3.Code(err) == codes.PermissionDenied {
+			denied = err
+		} else if err != nil {
+			return r.revision, err
+		}
+		keys = keys[n:]
+	}
+	return r.revision, denied
 }
 
-// perRequest is how many keys one request reads: servers accept 128 by default.
-const perRequest = 100
+// Servers accept 128 operations and 1.5 MiB in a request by default.
+const (
+	perRequest = 100
+	maxBytes   = 512 << 10
+)
+
+// fit returns how many of the first keys one request reads, one at least.
+func fit(keys []string) int {
+	size := 0
+	for n, key := range keys {
+		if size += len(key); n > 0 && (n == perRequest || size > maxBytes) {
+			return n
+		}
+	}
+	return len(keys)
+}
 
 type reader struct {
 	c     *clientv3.Client
 	id    clientv3.LeaseID
 	each  time.Duration
 	found func(*mvccpb.KeyValue)
+
+	revision int64 // of the last answer
 }
 
 // read reads keys together, or in halves if one of them may not be read. It reads whole keys: since
 // 3.7 an answer with keys only has no leases.
-func (r reader) read(ctx context.Context, keys []string) error {
+func (r *reader) read(ctx context.Context, keys []string) error {
 	try, cancel := context.WithTimeout(ctx, r.each)
 	defer cancel()
 	gets := make([]clientv3.Op, len(keys))
-	for i, key := range keys {
+	for i, key := range keys { // with their values: etcd 3.7 leaves the lease out of keys only
 		gets[i] = clientv3.OpGet(key)
 	}
 	got, err := r.c.Txn(try).Then(gets...).Commit()
@@ -80,6 +103,7 @@ func (r reader) read(ctx context.Context, keys []string) error {
 	if err != nil {
 		return err
 	}
+	r.revision = got.Header.Revision
 	for _, answer := range got.Responses {
 		for _, kv := range answer.GetResponseRange().Kvs {
 			if kv.Lease == int64(r.id) {

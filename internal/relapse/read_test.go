@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +51,14 @@ func (t *txn) Commit() (*clientv3.TxnResponse, error) {
 	if t.s.fail != nil && len(t.ops) == 1 {
 		return nil, t.s.fail
 	}
-	r := &clientv3.TxnResponse{}
+	r := &clientv3.TxnResponse{Header: &pb.ResponseHeader{Revision: 7}}
+	size := 0
+	for _, op := range t.ops {
+		size += len(op.KeyBytes())
+	}
+	if size > 1<<20 {
+		return nil, rpctypes.ErrRequestTooLarge
+	}
 	for _, op := range t.ops {
 		if t.s.secret[string(op.KeyBytes())] {
 			return nil, rpctypes.ErrPermissionDenied
@@ -62,6 +70,29 @@ func (t *txn) Commit() (*clientv3.TxnResponse, error) {
 	return r, nil
 }
 
+func look(t *testing.T, s *server, ended []string) (map[string]bool, error) {
+	c := clientv3.NewCtxClient(t.Context())
+	c.KV, c.Lease = s, s
+	found := map[string]bool{}
+	rev, err := relapse.Look(t.Context(), c, lease, time.Minute, func() []string { return ended },
+		func(kv *mvccpb.KeyValue) { found[string(kv.Key)] = true })
+	if err == nil && rev != 7 {
+		t.Errorf("as of revision %d", rev)
+	}
+	return found, err
+}
+
+// Keys with long names are read in requests that servers accept.
+func TestLookAtLongNames(t *testing.T) {
+	var all []string
+	for i := range 60 {
+		all = append(all, strings.Repeat("k", 60_000)+fmt.Sprint(i))
+	}
+	if found, err := look(t, &server{}, all); err != nil || len(found) != len(all) {
+		t.Errorf("found %d of %d, %v", len(found), len(all), err)
+	}
+}
+
 // Of keys that a user may read only in part those that he may read are found, and the error says
 // that there are others. Another error ends the look.
 func TestLookOfALimitedUser(t *testing.T) {
@@ -69,16 +100,8 @@ func TestLookOfALimitedUser(t *testing.T) {
 	for i := range 250 {
 		all = append(all, fmt.Sprint("k", i))
 	}
-	look := func(s *server) (map[string]bool, error) {
-		c := clientv3.NewCtxClient(t.Context())
-		c.KV, c.Lease = s, s
-		found := map[string]bool{}
-		err := relapse.Look(t.Context(), c, lease, time.Minute, func() []string { return all },
-			func(kv *mvccpb.KeyValue) { found[string(kv.Key)] = true })
-		return found, err
-	}
 	secret := map[string]bool{"k0": true, "k130": true, "k131": true}
-	found, err := look(&server{secret: secret})
+	found, err := look(t, &server{secret: secret}, all)
 	if !errors.Is(err, rpctypes.ErrPermissionDenied) || len(found) != 247 {
 		t.Errorf("found %d, %v; want 247 and a denial", len(found), err)
 	}
@@ -87,11 +110,11 @@ func TestLookOfALimitedUser(t *testing.T) {
 			t.Errorf("%s was found", key)
 		}
 	}
-	if found, err := look(&server{}); err != nil || len(found) != 250 {
+	if found, err := look(t, &server{}, all); err != nil || len(found) != 250 {
 		t.Errorf("may read all: found %d, %v", len(found), err)
 	}
 	broken := errors.New("broken")
-	if _, err := look(&server{secret: secret, fail: broken}); !errors.Is(err, broken) {
+	if _, err := look(t, &server{secret: secret, fail: broken}, all); !errors.Is(err, broken) {
 		t.Errorf("an error beside denials: %v", err)
 	}
 }

@@ -6,6 +6,7 @@
 package relapse
 
 import (
+	"container/list"
 	"maps"
 	"slices"
 	"time"
@@ -49,34 +50,59 @@ const mostEnded = 10_000
 // Ended holds the keys of a lease that ended last. The zero value is empty. It is not safe for
 // concurrent use.
 type Ended struct {
-	revs  map[string]int64
-	order []string // a ring, once it is full
-	next  int
+	keys  map[string]*list.Element
+	order list.List // of *end, the key that ended last at the end
+	notes uint64
+}
+
+// end is a key that has ended.
+type end struct {
+	key  string
+	rev  int64
+	note uint64 // which note it was
 }
 
 // Note adds a key that has ended, with all revisions up to rev.
 func (e *Ended) Note(key string, rev int64) {
-	if e.revs == nil {
-		e.revs = make(map[string]int64)
+	if e.keys == nil {
+		e.keys = make(map[string]*list.Element)
 	}
-	_, known := e.revs[key]
-	e.revs[key] = rev
-	switch {
-	case known:
-	case len(e.order) < mostEnded:
-		e.order = append(e.order, key)
-	default:
-		delete(e.revs, e.order[e.next])
-		e.order[e.next] = key
-		e.next = (e.next + 1) % mostEnded
+	e.notes++
+	if is := e.keys[key]; is != nil {
+		is.Value = &end{key, rev, e.notes}
+		e.order.MoveToBack(is)
+		return
+	}
+	e.keys[key] = e.order.PushBack(&end{key, rev, e.notes})
+	if e.order.Len() > mostEnded {
+		first := e.order.Front()
+		delete(e.keys, e.order.Remove(first).(*end).key)
+	}
+}
+
+// Notes returns how many notes were made, for Lower.
+func (e *Ended) Notes() uint64 { return e.notes }
+
+// Lower says that rev was the present revision after so many notes. A history that was restored to
+// an earlier revision gives the revisions that were noted before to new keys.
+func (e *Ended) Lower(notes uint64, rev int64) {
+	for is := e.order.Front(); is != nil; is = is.Next() {
+		if k := is.Value.(*end); k.note <= notes {
+			k.rev = min(k.rev, rev)
+		}
 	}
 }
 
 // Rev returns the revision with which a key has ended; 0: it is not known to have ended.
-func (e *Ended) Rev(key string) int64 { return e.revs[key] }
+func (e *Ended) Rev(key string) int64 {
+	if is := e.keys[key]; is != nil {
+		return is.Value.(*end).rev
+	}
+	return 0
+}
 
 // Len returns the number of keys.
-func (e *Ended) Len() int { return len(e.revs) }
+func (e *Ended) Len() int { return len(e.keys) }
 
 // Keys returns the keys, in no order.
-func (e *Ended) Keys() []string { return slices.Collect(maps.Keys(e.revs)) }
+func (e *Ended) Keys() []string { return slices.Collect(maps.Keys(e.keys)) }

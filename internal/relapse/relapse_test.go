@@ -61,3 +61,30 @@ func TestEnded(t *testing.T) {
 		t.Errorf("a %d, 0 %d, 9999 %d", e.Rev("a"), e.Rev("0"), e.Rev("9999"))
 	}
 }
+
+// The keys that ended last are remembered, however often they ended before.
+func TestEndedAgain(t *testing.T) {
+	var e relapse.Ended
+	e.Note("a", 1)
+	for i := range 9_999 {
+		e.Note(fmt.Sprint(i), int64(i+2))
+	}
+	e.Note("a", 20_000)
+	e.Note("new", 20_001)
+	if e.Rev("a") != 20_000 || e.Rev("new") != 20_001 || e.Rev("0") != 0 || e.Len() != 10_000 {
+		t.Errorf("a %d, new %d, 0 %d of %d", e.Rev("a"), e.Rev("new"), e.Rev("0"), e.Len())
+	}
+}
+
+// In a history with lower revisions, keys with revisions that were noted may be new ones.
+func TestEndedBeforeALowerHistory(t *testing.T) {
+	var e relapse.Ended
+	e.Note("before", 500)
+	e.Note("early", 3)
+	notes := e.Notes()
+	e.Note("meanwhile", 400)
+	e.Lower(notes, 10)
+	if e.Rev("before") != 10 || e.Rev("early") != 3 || e.Rev("meanwhile") != 400 {
+		t.Errorf("before %d, early %d, meanwhile %d", e.Rev("before"), e.Rev("early"), e.Rev("meanwhile"))
+	}
+}

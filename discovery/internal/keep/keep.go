@@ -95,6 +95,8 @@ type entry struct {
 	span    *span
 	why     error // of the last try that failed, if none has succeeded since
 	waiting []waiter
+	// answered is the revision of the last answer: what etcd has under the key then is not newer.
+	answered int64
 }
 
 // waiter waits for a turn to be settled.

@@ -54,11 +54,27 @@ func (k *Keeper) remembers() bool {
 }
 
 func (k *Keeper) endAgain(ctx context.Context, id clientv3.LeaseID) error {
-	return relapse.Look(ctx, k.client, id, listTry, k.ended, func(kv *mvccpb.KeyValue) {
-		if k.isOver(string(kv.Key)) {
+	k.mu.Lock()
+	notes := k.over.Notes()
+	k.mu.Unlock()
+	rev, err := relapse.Look(ctx, k.client, id, listTry, k.ended, func(kv *mvccpb.KeyValue) {
+		if k.isOver(string(kv.Key)) && kv.CreateRevision <= k.endedAt(string(kv.Key)) {
 			k.deleteRecord(string(kv.Key), kv.ModRevision)
 		}
 	})
+	if rev > 0 { // records that are made from now on are not those that were closed
+		k.mu.Lock()
+		k.over.Lower(notes, rev)
+		k.mu.Unlock()
+	}
+	return err
+}
+
+// endedAt returns the revision up to which a record under a closed key is its own.
+func (k *Keeper) endedAt(key string) int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.over.Rev(key)
 }
 
 // ended are the keys that were closed and are not kept again.

@@ -85,7 +85,7 @@ func (k *Keeper) dropGone() {
 // forget ends an entry; the caller holds mu.
 func (k *Keeper) forget(e *entry) {
 	delete(k.entries, e.key)
-	k.over.Note(e.key, 1)
+	k.over.Note(e.key, e.answered)
 	k.uncover(e)
 	if len(k.entries) == 0 {
 		signal(k.need)
@@ -119,16 +119,19 @@ func (k *Keeper) request(ctx context.Context, key string, q request, limit time.
 	ctx = clientv3.WithEarlyDoubt(ctx) // an unknown outcome is looked at and tried again
 	switch q.do {
 	case remove:
+		var rev int64
 		for _, id := range []int64{q.lease, q.also} {
 			if id == 0 {
 				continue
 			}
 			is := clientv3.Compare(clientv3.LeaseValue(key), "=", id)
-			if _, err := k.client.Txn(ctx).If(is).Then(clientv3.OpDelete(key)).Commit(); err != nil {
+			t, err := k.client.Txn(ctx).If(is).Then(clientv3.OpDelete(key)).Commit()
+			if err != nil {
 				return failed(err)
 			}
+			rev = t.Header.Revision
 		}
-		return result{done: true}
+		return result{done: true, rev: rev}
 	case look:
 		r, err := k.client.Get(ctx, key)
 		if err != nil {
@@ -199,6 +202,9 @@ func refused(err error) bool {
 func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	k.mu.Lock()
 	e.why = r.err
+	if r.rev > 0 {
+		e.answered = r.rev
+	}
 	r.awaits = len(e.waiting) > 0
 	own := func(id int64) bool { return id == q.lease || k.former[clientv3.LeaseID(id)] }
 	f := e.result(q, r, own, e.spec.Judge)
