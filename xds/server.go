@@ -77,9 +77,16 @@ func WithServices(names ...string) Option {
 // again later.
 func WithMaxStreams(n int) Option { return func(s *Server) { s.most = int64(n) } }
 
-// WithLog passes lines about what goes wrong to say, from any goroutine. By default they are
-// dropped.
-func WithLog(say func(string)) Option { return func(s *Server) { s.log = say } }
+// WithLog passes lines about what goes wrong to say, from any goroutine. By default, and with nil,
+// they are dropped.
+func WithLog(say func(string)) Option {
+	return func(s *Server) {
+		if say == nil {
+			say = func(string) {}
+		}
+		s.log = say
+	}
+}
 
 // New makes a server that follows services in a directory. [Server.Close] ends it, and leaves the
 // directory open. The error wraps [discovery.ErrInvalid] if an argument makes no sense.

@@ -334,7 +334,8 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		``, `[]`, `{"subset":-1}`, `{"warmUp":"soon"}`, `{"warmUp":"-1s"}`, `{"ejection":{"share":2}}`, `{"zone":1}`,
+		``, `[]`, `{"subset":-1}`, `{"warmUp":"soon"}`, `{"warmUp":"-1s"}`, `{"ejection":{"share":2}}`,
+		`{"ejection":{"failures":4294967296}}`, `{"ejection":{"base":"2m","max":"1m"}}`, `{"zone":1}`,
 		`{"zone":[1]}`, `{"filter":"v1,"}`,
 	} {
 		if _, err := parser.ParseConfig([]byte(bad)); err == nil {

@@ -79,10 +79,11 @@ func (b balancers) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancin
 	if err := c.Filter.Validate(); err != nil {
 		return nil, fmt.Errorf("grpcdisc: the configuration of %s: %w", b.name, err)
 	}
-	e := c.Ejection
-	if c.SpillOver < 0 || c.Subset < 0 || c.WarmUp < 0 || e.Failures < 0 || e.Base < 0 || e.Max < 0 || e.Share < 0 ||
-		e.Share > 1 {
+	if c.SpillOver < 0 || c.Subset < 0 || c.WarmUp < 0 {
 		return nil, fmt.Errorf("grpcdisc: the configuration of %s: a number is out of range in %s", b.name, text)
+	}
+	if err := c.ejection().Validate(); err != nil {
+		return nil, fmt.Errorf("grpcdisc: the configuration of %s: %w", b.name, err)
 	}
 	return c, nil
 }
@@ -100,10 +101,14 @@ func (s *settings) options() []pick.Option {
 	if s.NoEjection {
 		return append(opts, pick.WithoutEjection())
 	}
-	return append(opts, pick.WithEjection(pick.Ejection{
-		Failures: s.Ejection.Failures, Base: time.Duration(s.Ejection.Base), Max: time.Duration(s.Ejection.Max),
-		Share: s.Ejection.Share,
-	}))
+	return append(opts, pick.WithEjection(s.ejection()))
+}
+
+func (s *settings) ejection() pick.Ejection {
+	e := s.Ejection
+	return pick.Ejection{
+		Failures: e.Failures, Base: time.Duration(e.Base), Max: time.Duration(e.Max), Share: e.Share,
+	}
 }
 
 // few are the endpoints to connect to: those that the filter takes, and with a subset that many of

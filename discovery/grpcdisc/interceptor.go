@@ -31,10 +31,11 @@ const DefaultAttempts = 3
 // InterceptorOption changes what [NewInterceptor] returns.
 type InterceptorOption func(*interceptor)
 
-// WithAttempts sets how often an idempotent call is sent at most, the first time included; 1 turns
-// repetition off. The default is [DefaultAttempts].
+// WithAttempts sets how often an idempotent call is sent at most, the first time included, 1 to 100;
+// the default is [DefaultAttempts]. 1 turns repetition off, and goes with neither
+// [WithAttemptTimeout] nor [WithHedging].
 func WithAttempts(n int) InterceptorOption {
-	return func(i *interceptor) { i.attempts = max(n, 1) }
+	return func(i *interceptor) { i.attempts = n }
 }
 
 // WithAttemptTimeout sets how long an attempt of an idempotent call may take, if it is not the last
@@ -42,7 +43,7 @@ func WithAttempts(n int) InterceptorOption {
 // Choose it above the time of the slowest call. 0, the default, sets no limit besides the call's
 // own.
 func WithAttemptTimeout(d time.Duration) InterceptorOption {
-	return func(i *interceptor) { i.limit = max(d, 0) }
+	return func(i *interceptor) { i.limit = d }
 }
 
 // WithHedging also sends an idempotent call to another instance when there is no answer after d.
@@ -50,7 +51,7 @@ func WithAttemptTimeout(d time.Duration) InterceptorOption {
 // then. Choose a d that at most one call in twenty exceeds: after a burst of 100, further calls are
 // hedged a second later, from the budget for retries. 0, the default, turns hedging off.
 func WithHedging(d time.Duration) InterceptorOption {
-	return func(i *interceptor) { i.hedging = max(d, 0) }
+	return func(i *interceptor) { i.hedging = d }
 }
 
 // WithIdempotent names methods that may be executed more than once, besides those whose proto says
@@ -60,7 +61,11 @@ func WithIdempotent(methods ...string) InterceptorOption {
 	return func(i *interceptor) {
 		for _, m := range methods {
 			if !strings.HasPrefix(m, "/") || strings.Count(m, "/") != 2 {
-				i.err = fmt.Errorf(`grpcdisc: WithIdempotent: %q is not of the form "/package.Service/Method"`, m)
+				i.err = fmt.Errorf(
+					`grpcdisc: %w: WithIdempotent: %q is not of the form "/package.Service/Method"`,
+					discovery.ErrInvalid,
+					m,
+				)
 			}
 			i.named[m] = true
 		}
@@ -69,7 +74,8 @@ func WithIdempotent(methods ...string) InterceptorOption {
 
 // NewInterceptor returns an interceptor that repeats idempotent calls on other instances; see
 // Attempts in the package documentation. Pass it to grpc.WithUnaryInterceptor, or make it the last
-// of a chain. Use one per connection.
+// of a chain. Use one per connection. With an invalid option every call fails, with an error that
+// wraps [discovery.ErrInvalid].
 func NewInterceptor(opts ...InterceptorOption) grpc.UnaryClientInterceptor {
 	i := &interceptor{
 		attempts: DefaultAttempts,
@@ -83,6 +89,9 @@ func NewInterceptor(opts ...InterceptorOption) grpc.UnaryClientInterceptor {
 			continue
 		}
 		o(i)
+	}
+	if err := attempt.Check(i.attempts, i.limit, i.hedging); err != nil && i.err == nil {
+		i.err = fmt.Errorf("grpcdisc: %w: %w", discovery.ErrInvalid, err)
 	}
 	return i.intercept
 }

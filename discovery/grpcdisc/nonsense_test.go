@@ -46,8 +46,18 @@ func TestNonsense(t *testing.T) {
 		}
 		cc.Close()
 	}
-	cc := connectWith(t, d, lb(grpcdisc.P2C, ""), nil, nil)
-	if _, err := call(within(t), cc); !errors.Is(err, discovery.ErrInvalid) {
-		t.Errorf("a nil option of the interceptor: %v", err)
+	for what, opts := range map[string][]grpcdisc.InterceptorOption{
+		"a nil option":           {nil},
+		"no attempts":            {grpcdisc.WithAttempts(0)},
+		"far too many attempts":  {grpcdisc.WithAttempts(1 << 40)},
+		"a negative limit":       {grpcdisc.WithAttemptTimeout(-1)},
+		"a negative hedge":       {grpcdisc.WithHedging(-1)},
+		"a hedge of one attempt": {grpcdisc.WithHedging(1), grpcdisc.WithAttempts(1)},
+		"a method of no service": {grpcdisc.WithIdempotent("Method")},
+	} {
+		err := grpcdisc.NewInterceptor(opts...)(within(t), "/x/Y", nil, nil, nil, nil)
+		if !errors.Is(err, discovery.ErrInvalid) {
+			t.Errorf("the interceptor with %s: %v", what, err)
+		}
 	}
 }
