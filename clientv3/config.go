@@ -73,8 +73,8 @@ type Config struct {
 
 	// DialOptions are handed to gRPC after our own and so take precedence:
 	// interceptors, grpc.WithContextDialer, grpc.WithDefaultCallOptions and so on; but
-	// the sizes of messages are those of this Config. Interceptors see the client's own
-	// health checks and probes too.
+	// the sizes of messages are those of this Config. Interceptors also see calls that the client
+	// makes itself, such as for a status to find the leader, but not its probes.
 	// grpc.WithBlock has no effect, see New.
 	DialOptions []grpc.DialOption
 

@@ -11,8 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/leasing"
 )
 
-// NewKV returns a KV that owns the keys that it reads, and a function that closes it: that gives
-// up what it owns, for at most 2 s if the cluster does not answer, and ends its goroutines.
+// NewKV returns a KV that owns the keys that it reads, and a function that closes it.
 func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {
 	return leasing.NewKV(cl, pfx, opts...)
 }

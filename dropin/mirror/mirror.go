@@ -15,7 +15,7 @@ type (
 	Syncer = mirror.Syncer
 )
 
-// NewSyncer returns a Syncer of the keys that begin with prefix, all if it is empty.
+// NewSyncer returns a Syncer of the keys that begin with prefix; all keys if it is empty.
 func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
 	return mirror.NewSyncer(c, prefix, rev)
 }

@@ -15,8 +15,8 @@ func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
 	return namespace.NewKV(kv, prefix)
 }
 
-// NewLease returns a Lease whose TimeToLive lists, of the keys attached to a lease, only those
-// that begin with prefix, without it.
+// NewLease returns a Lease whose TimeToLive lists only the attached keys that begin with prefix,
+// without the prefix.
 func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 	return namespace.NewLease(l, prefix)
 }

@@ -11,14 +11,14 @@ import (
 )
 
 type (
-	// OrderViolationFunc decides what happens when a read, op, was answered with resp, of a revision
+	// OrderViolationFunc decides what happens when a read, op, gets an answer, resp, of a revision
 	// below prevRev, which had been seen before op began.
 	OrderViolationFunc = ordering.OrderViolationFunc
 )
 
 var (
-	// ErrNoGreaterRev is returned when no member that can be reached knows as much as an earlier
-	// answer showed.
+	// ErrNoGreaterRev is returned when no reachable member has the revision that an earlier answer
+	// has shown.
 	ErrNoGreaterRev = ordering.ErrNoGreaterRev
 )
 
@@ -27,8 +27,8 @@ func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
 	return ordering.NewKV(kv, orderViolationFunc)
 }
 
-// NewOrderViolationSwitchEndpointClosure returns a function that lets a call ask again, on other
-// members, as long as there is hope.
+// NewOrderViolationSwitchEndpointClosure returns a function that lets a call ask other members,
+// as long as one of them may have the revision.
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
 	return ordering.NewOrderViolationSwitchEndpointClosure(c)
 }

@@ -13,9 +13,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// SaveWithVersion saves a snapshot of the member that cfg names, which has to be exactly one
-// endpoint, and returns the server's version, empty before 3.6 and from a server that was
-// started seconds ago.
+// SaveWithVersion saves a snapshot of the member that cfg names, by exactly one endpoint, and
+// returns the server's version.
 func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) (string, error) {
 	return snapshot.SaveWithVersion(ctx, lg, cfg, dbPath)
 }

@@ -246,7 +246,7 @@ var mutants = []mutant{
 		old: "\tp.queue = spare\n", new: "\tp.queue = q\n", pkg: pairs, tests: "."},
 
 	{name: "term: a proof of before a doubt counts", file: "internal/watch/term.go",
-		old: "\tif g.proves == st {\n\t\tg.proves = nil // what is being read may be of before\n\t}\n",
+		old: "\tif g.proves == st {\n\t\tg.proves = nil // the read under way may have begun before\n\t}\n",
 		new: "", pkg: watches, tests: cores},
 	{name: "term: a term that falls is believed", file: "internal/watch/term.go",
 		old: "falls := term != 0 && term < st.term || otherCluster(",

@@ -24,8 +24,8 @@ type (
 	Operation = endpoints.Operation
 	// Update is one change of an endpoint.
 	Update = endpoints.Update
-	// UpdateWithOpts is an Update to be made, with options for the put or the delete that does it,
-	// such as clientv3.WithLease.
+	// UpdateWithOpts is an Update to be made, with options of its put or delete, such as
+	// clientv3.WithLease.
 	UpdateWithOpts = endpoints.UpdateWithOpts
 	// WatchChannel delivers changes of endpoints, several at once if they came together.
 	WatchChannel = endpoints.WatchChannel
