@@ -58,7 +58,6 @@ func TestNonsense(t *testing.T) {
 		"a delay of no announcements":       subscribe(c, discovery.WithAnnounceAfter(1)),
 		"files nowhere":                     subscribe(c, discovery.WithFiles("")),
 		"no TTL":                            register(c, discovery.WithTTL(0)),
-		"a TTL that etcd refuses":           register(c, discovery.WithTTL(clientv3.MaxLeaseTTL+1)),
 		"no writes":                         register(c, discovery.WithWriteRate(0)),
 		"a negative drain":                  register(c, discovery.WithServing(-1)),
 		"a registrar without a client":      register(nil),

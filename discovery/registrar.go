@@ -93,7 +93,7 @@ type Registrar struct {
 // is [DefaultTTL].
 func WithTTL(seconds int64) RegistrarOption {
 	return registrarOption(func(r *Registrar) {
-		if seconds < 1 || seconds > clientv3.MaxLeaseTTL {
+		if seconds < 1 {
 			r.refuse("a TTL of %d s", seconds)
 		}
 		r.ttl = seconds
