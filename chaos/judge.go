@@ -37,6 +37,15 @@ func (r *result) judge() {
 	r.violations = append(r.violations, v...)
 }
 
+// lastOf returns the revision of the last event of a key; 0: there was none.
+func lastOf(key string, truth *history.Truth) int64 {
+	list := truth.ByKey()[key]
+	if len(list) == 0 {
+		return 0
+	}
+	return list[len(list)-1].Rev
+}
+
 // era judges one history; last means that it goes on to the end of the run.
 func (r *result) era(h *history.History, last bool) (j judged) {
 	add := func(v []check.Violation) { r.violations = append(r.violations, v...) }
@@ -60,7 +69,11 @@ func (r *result) era(h *history.History, last bool) (j judged) {
 	add(v)
 	j.live, v = check.Live(h, func(scope string) string { return ownerScope + scope + "/" })
 	add(v)
-	j.copy, v = check.Copies(&h.Truth, kvScope, copyScope, last)
+	var final int64
+	if last {
+		final = lastOf(kvScope+"end", &h.Truth)
+	}
+	j.copy, v = check.Copies(&h.Truth, kvScope, copyScope, final)
 	add(v)
 	var became *bool
 	if last {

@@ -9,11 +9,12 @@ import (
 // CopyReport counts what a copy was judged by.
 type CopyReport struct{ Keys, Changes int }
 
-// Copies checks a mirror of one prefix under another. At the end it has the same keys with the
-// same values. On the way each of its keys took values of its source in their order, never going
-// back. Values are unique, and a mirror may leave out some that were soon replaced. The end is not
-// judged unless last is set.
-func Copies(truth *history.Truth, from, to string, last bool) (CopyReport, []Violation) {
+// Copies checks a mirror of one prefix under another. At the end it has the keys and values that the
+// source had at revision final; 0: the end is not judged. It may have later ones, as of a write whose
+// caller had left, and which was executed when the mirror was about to end. On the way each of its
+// keys took values of its source in their order, never going back. Values are unique, and a mirror
+// may leave out some that were soon replaced.
+func Copies(truth *history.Truth, from, to string, final int64) (CopyReport, []Violation) {
 	var r CopyReport
 	var bad []Violation
 	versions := truth.ByKey()
@@ -39,10 +40,9 @@ func Copies(truth *history.Truth, from, to string, last bool) (CopyReport, []Vio
 			}
 			at = i
 		}
-		is, has := valueAt(source, truth.Last)
 		was, had := valueAt(copied, truth.Last)
-		if last && (has != had || is != was) {
-			bad = append(bad, violation("copy", "at the end %s is %q, its copy %q", key, is, was))
+		if is, ok := shows(source, final, was, had); final > 0 && !ok {
+			bad = append(bad, violation("copy", "at revision %d %s is %q, its copy at the end %q", final, key, is, was))
 		}
 	}
 	for key := range versions {
@@ -51,6 +51,21 @@ func Copies(truth *history.Truth, from, to string, last bool) (CopyReport, []Vio
 		}
 	}
 	return r, bad
+}
+
+// shows reports whether a key had a value, or did not exist, at revision final or later. It returns
+// the value that it had then.
+func shows(versions []history.Event, final int64, value string, exists bool) (is string, ok bool) {
+	is, has := valueAt(versions, final)
+	if has == exists && is == value {
+		return is, true
+	}
+	for _, e := range versions {
+		if e.Rev > final && e.Delete != exists && (e.Delete || e.Value == value) {
+			return is, true
+		}
+	}
+	return is, false
 }
 
 func valueAt(versions []history.Event, rev int64) (string, bool) {

@@ -19,6 +19,7 @@ func TestCopies(t *testing.T) {
 		put("a/k", "3", 5),
 		put("a/other", "4", 6),
 		del("a/other", 7),
+		put("a/k", "late", 8), // executed after the last write that the mirror has to copy
 	}
 	for name, c := range map[string]struct {
 		copied []history.Event
@@ -36,9 +37,10 @@ func TestCopies(t *testing.T) {
 		},
 		"before it was":    {[]history.Event{put("b/k", "3", 4)}, "is no change"},
 		"another value":    {[]history.Event{put("b/k", "9", 10), put("b/k", "3", 11)}, "is no change"},
-		"not finished":     {[]history.Event{put("b/k", "2", 10)}, `at the end a/k is "3", its copy "2"`},
-		"nothing":          {nil, "at the end a/k"},
-		"not deleted":      {[]history.Event{put("b/k", "3", 10), put("b/other", "4", 11)}, "at the end a/other"},
+		"not finished":     {[]history.Event{put("b/k", "2", 10)}, `a/k is "3", its copy at the end "2"`},
+		"a late write too": {[]history.Event{put("b/k", "3", 10), put("b/k", "late", 11)}, ""},
+		"nothing":          {nil, "its copy at the end"},
+		"not deleted":      {[]history.Event{put("b/k", "3", 10), put("b/other", "4", 11)}, "a/other is \"\", its copy at the end"},
 		"a copy of no key": {[]history.Event{put("b/k", "3", 10), put("b/x", "4", 11)}, "b/x is a copy of nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +48,7 @@ func TestCopies(t *testing.T) {
 				&history.Truth{Events: append(append([]history.Event(nil), source...), c.copied...), Last: 20},
 				"a/",
 				"b/",
-				true,
+				7,
 			)
 			if r.Keys != 2 || r.Changes != len(c.copied) && c.want == "" {
 				t.Errorf("%+v", r)
