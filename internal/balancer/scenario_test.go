@@ -200,10 +200,7 @@ func (d *driver) probe(o probeOrder) {
 			}
 			d.set.probed(o, err, v, time.Duration(d.clock-began), d.clock, fx)
 			if o.leader && v == answered {
-				l := led
-				if d.mode(o.c) == "cut off" {
-					l = leaderless
-				}
+				l := map[string]leadership{"cut off": leaderless, "busy": noAnswer}[d.mode(o.c)]
 				d.set.leaderAsked(o.c, l, d.clock)
 			}
 		}

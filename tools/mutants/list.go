@@ -376,6 +376,8 @@ var mutants = []mutant{
 		new: "_ = sl.s.over.Note", pkg: locks, tests: "TestReleasedOverARestore"},
 	{name: "restored: a registrar forgets what it closed", file: "discovery/internal/keep/settle.go",
 		old: "k.over.Note(e.key, e.answered)", new: "_ = k.over.Note", pkg: service, tests: "TestClosedOverARestore"},
+	{name: "balancer: one late status is the last for 30 s", file: "internal/balancer/core.go",
+		old: "case c.unsaid > 1:", new: "case c.unsaid > 0:", pkg: conns, tests: cores},
 	{name: "restored: another stream is no reason to look", file: "internal/relapse/relapse.go",
 		old: "e.streams != was.streams)", new: "e.streams < 0)", pkg: relapses, tests: "Ear"},
 	{name: "restored: a closed key that is kept again is deleted", file: "discovery/internal/keep/relapsed.go",
