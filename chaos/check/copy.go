@@ -9,11 +9,11 @@ import (
 // CopyReport counts what a copy was judged by.
 type CopyReport struct{ Keys, Changes int }
 
-// Copies checks a mirror of one prefix under another. At the end it has the keys and values that the
-// source had at revision final; 0: the end is not judged. It may have later ones, as of a write whose
-// caller had left, and which was executed when the mirror was about to end. On the way each of its
-// keys took values of its source in their order, never going back. Values are unique, and a mirror
-// may leave out some that were soon replaced.
+// Copies checks a mirror of one prefix under another. At the end it has the keys and values that
+// the source had at revision final; 0: the end is not judged. It may have later ones, as of a write
+// whose caller had left, and which was executed when the mirror was about to end. On the way each
+// of its keys took values of its source in their order, never going back. Values are unique, and a
+// mirror may leave out some that were soon replaced.
 func Copies(truth *history.Truth, from, to string, final int64) (CopyReport, []Violation) {
 	var r CopyReport
 	var bad []Violation

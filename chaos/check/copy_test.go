@@ -40,7 +40,9 @@ func TestCopies(t *testing.T) {
 		"not finished":     {[]history.Event{put("b/k", "2", 10)}, `a/k is "3", its copy at the end "2"`},
 		"a late write too": {[]history.Event{put("b/k", "3", 10), put("b/k", "late", 11)}, ""},
 		"nothing":          {nil, "its copy at the end"},
-		"not deleted":      {[]history.Event{put("b/k", "3", 10), put("b/other", "4", 11)}, "a/other is \"\", its copy at the end"},
+		"not deleted": {
+			[]history.Event{put("b/k", "3", 10), put("b/other", "4", 11)}, `a/other is "", its copy at the end`,
+		},
 		"a copy of no key": {[]history.Event{put("b/k", "3", 10), put("b/x", "4", 11)}, "b/x is a copy of nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,8 +31,8 @@ const DefaultAttempts = 3
 // InterceptorOption changes what [NewInterceptor] returns.
 type InterceptorOption func(*interceptor)
 
-// WithAttempts sets how often an idempotent call is sent at most, the first time included, 1 to 100;
-// the default is [DefaultAttempts]. 1 turns repetition off, and goes with neither
+// WithAttempts sets how often an idempotent call is sent at most, the first time included, 1 to
+// 100; the default is [DefaultAttempts]. 1 turns repetition off, and goes with neither
 // [WithAttemptTimeout] nor [WithHedging].
 func WithAttempts(n int) InterceptorOption {
 	return func(i *interceptor) { i.attempts = n }
