@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -21,6 +22,33 @@ func TestMain(m *testing.M) { etcdtest.Main(m) }
 func TestRun(t *testing.T) {
 	const seed, length = 11, 10 * time.Second
 	passes(t, seed, length, schedule.Draw(seed, length, members))
+}
+
+// A client that could not be made is an offence only if that took long, and not for late timers.
+func TestUnopened(t *testing.T) {
+	const from, late = time.Minute, 2 * time.Second
+	for name, c := range map[string]struct {
+		took time.Duration // beyond the dial timeout
+		late history.Lateness
+		want bool
+	}{
+		"in time":  {took: 900 * time.Millisecond},
+		"too long": {took: 1100 * time.Millisecond, want: true},
+		"late timers": {
+			took: 2 * time.Second, late: history.Lateness{{At: from + late, By: late}},
+		},
+		"later than those": {
+			took: 4 * time.Second, late: history.Lateness{{At: from + late, By: late}}, want: true,
+		},
+		"late at another time": {
+			took: 2 * time.Second, late: history.Lateness{{At: from - late, By: late}}, want: true,
+		},
+	} {
+		u := unopened{from, from + dialTimeout + c.took, context.DeadlineExceeded}
+		if err := u.tooLate(c.late); (err != nil) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // passes makes a run and checks that it proves something.

@@ -24,7 +24,7 @@ func TestLogIsLimited(t *testing.T) {
 		if n := seen.Len(); n != logBurst {
 			t.Fatalf("%d lines at once, want %d", n, logBurst)
 		}
-		time.Sleep(logEvery)
+		time.Sleep(logEvery) // by the bubble's clock
 		log.With(zap.Int("n", 1)).Warn("again")
 		got := seen.All()[logBurst].ContextMap()
 		if got["lines-left-out"] != int64(30) || got["n"] != int64(1) {
@@ -33,7 +33,7 @@ func TestLogIsLimited(t *testing.T) {
 		// Whoever sets another logger gets the lines from then on.
 		core, seen = observer.New(zap.InfoLevel)
 		to.Store(zap.New(core))
-		time.Sleep(logEvery)
+		time.Sleep(logEvery) // by the bubble's clock
 		log.Info("elsewhere")
 		if seen.FilterMessage("elsewhere").Len() != 1 {
 			t.Error("the line did not go to the logger that was set")

@@ -56,6 +56,31 @@ func TestLeaseSafety(t *testing.T) {
 	}
 }
 
+// A loss is an offence if a member was well all the time, unless this process was so late itself
+// that its renewals were.
+func TestLeaseLostBesideAMember(t *testing.T) {
+	const s = time.Second
+	kept := leaseStory()
+	kept.Events = kept.Events[:1]
+	offence := []string{"untouched and answered"}
+	for name, c := range map[string]struct {
+		late  history.Lateness
+		words []string
+	}{
+		"in time":         {words: offence},
+		"a little late":   {late: history.Lateness{{At: 7 * s, By: s}}, words: offence},
+		"late":            {late: history.Lateness{{At: 7 * s, By: s + 300*ms}}},
+		"late before":     {late: history.Lateness{{At: 4 * s, By: 2 * s}}, words: offence},
+		"late afterwards": {late: history.Lateness{{At: 11 * s, By: 500 * ms}}, words: offence},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, Granted: s, LastAck: 5 * s, Noticed: 10 * s}
+			_, v := Leases([]history.Lease{l}, kept, probes(0, s, 12*s, 100*ms), nil, nil, c.late)
+			expect(t, v, c.words...)
+		})
+	}
+}
+
 // A leader that was frozen revokes a lease that its successor has renewed. That is not the
 // client's fault, unless the cluster had been left alone or the renewal was long ago.
 func TestLeaseEndedEarly(t *testing.T) {
