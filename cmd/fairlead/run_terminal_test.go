@@ -69,6 +69,20 @@ func (p *terminal) press(key, until string) {
 	p.awaitAfter(before, until)
 }
 
+// number is the last number behind a word in the output, with a full stop after it.
+func (p *terminal) number(word string) int {
+	p.t.Helper()
+	found := regexp.MustCompile(regexp.QuoteMeta(word)+`(\d+)\.`).FindAllStringSubmatch(p.output(), -1)
+	if found == nil {
+		p.t.Fatalf("no number behind %q in %q", word, p.output())
+	}
+	number, err := strconv.Atoi(found[len(found)-1][1])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return number
+}
+
 func (p *terminal) foreground() int {
 	p.t.Helper()
 	group, err := unix.IoctlGetInt(int(p.side.Fd()), unix.TIOCGPGRP)
@@ -138,8 +152,11 @@ func TestTerminalJobControl(t *testing.T) {
 		p.enter("", "ready> ")
 
 		// In the background from the start, and never in the foreground.
-		p.enter("run_"+name+` sh -c 'echo be""gan; exec sleep 1000' &`, "began")
+		p.enter("run_"+name+` sh -c 'echo "below $PPID." be""gan; exec sleep 1000' &`, "began")
+		command := p.number("below ")
 		p.enter("kill %1; wait; echo do''ne", "done")
+		// The shell waits only for its own process of that job, which ends before the command.
+		eventually(t, name+": it does not end", func() bool { return gone(command) })
 		if p.foreground() != shellGroup {
 			t.Fatalf("%s: the shell has not got the terminal", name)
 		}
@@ -157,14 +174,9 @@ func TestTerminalForegroundUntold(t *testing.T) {
 	endpoint := server(t)
 	p := startTerminal(t, 500, 24, "bash", "--noprofile", "--rcfile", profile(t, endpoint), "-i")
 	p.await("ready> ")
-	group := regexp.MustCompile(`group (\d+)\.`)
 	interrupted := func(name string) {
 		t.Helper()
-		found := group.FindAllStringSubmatch(p.output(), -1)
-		want, err := strconv.Atoi(found[len(found)-1][1])
-		if err != nil {
-			t.Fatal(err)
-		}
+		want := p.number("group ")
 		p.typed("fg\r")
 		eventually(t, name+": the program is not in front", func() bool { return p.foreground() == want })
 		p.press(ctrlC, "told")
