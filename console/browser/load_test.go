@@ -97,6 +97,7 @@ func TestAThousandChangesASecond(t *testing.T) {
 		`(() => { window.frames_ = []; let last = performance.now(); const f = (now) => { frames_.push(now - last); last = now; requestAnimationFrame(f); }; requestAnimationFrame(f); })()`,
 		nil,
 	)
+	b.noteClicks()
 	stop := churn(t, client, "many/", perSecond)
 	begin := time.Now()
 	b.await("some thousand", `parseInt(document.querySelector('#counted b').innerText.replaceAll(',', '')) > 5000`)
@@ -115,6 +116,7 @@ func TestAThousandChangesASecond(t *testing.T) {
 		`[...document.querySelectorAll('.events tbody tr')].every((r) => r.innerText.includes('many/007')) && document.querySelectorAll('.events tbody tr').length > 0`,
 	)
 	filtered := time.Since(at)
+	clicked := b.slowestClick()
 	b.shot("thousand")
 	n := stop()
 	took := time.Since(begin)
@@ -128,12 +130,13 @@ func TestAThousandChangesASecond(t *testing.T) {
 		&frames,
 	)
 	t.Logf(
-		"%.0f changes per second, %d in all: a click is answered within %v, a filter within %v; %.0f frames, %.0f of "+
-			"them longer than 100 ms, the longest %.0f ms",
+		"%.0f changes per second, %d in all: a click is on screen within %v, and seen by the test within %v, a filter "+
+			"within %v; %.0f frames, %.0f of them longer than 100 ms, the longest %.0f ms",
 		float64(
 			n,
 		)/took.Seconds(),
 		n,
+		clicked,
 		slowest.Round(time.Millisecond),
 		filtered.Round(time.Millisecond),
 		frames.Frames,
@@ -150,6 +153,24 @@ func TestAThousandChangesASecond(t *testing.T) {
 	}
 }
 
+// noteClicks begins to note how long the browser takes from a click until what it did is drawn.
+func (b *tab) noteClicks() {
+	b.t.Helper()
+	b.js(
+		`(() => { window.clicks_ = []; new PerformanceObserver((l) => clicks_.push(...l.getEntries().filter((e) => e.name === 'click').map((e) => e.duration))).observe({type: 'event', durationThreshold: 16}); })()`,
+		nil,
+	)
+}
+
+// slowestClick returns the longest of these times. The browser reports those from 16 ms on, in
+// steps of 8.
+func (b *tab) slowestClick() time.Duration {
+	b.t.Helper()
+	var ms float64
+	b.js(`Math.max(16, ...clicks_)`, &ms)
+	return time.Duration(ms) * time.Millisecond
+}
+
 // TestKeysWhileTheyChange: the tree and the shown key are updated, and the page stays responsive.
 func TestKeysWhileTheyChange(t *testing.T) {
 	base, client := serve(t, cluster)
@@ -158,6 +179,7 @@ func TestKeysWhileTheyChange(t *testing.T) {
 	b := open(t, base, desktop, "keys?prefix="+b64("busy/"))
 	b.press("000")
 	b.has("pre.value", `"n"`)
+	b.noteClicks()
 	var slowest time.Duration
 	for i := range 6 {
 		was := b.text("dl.facts")
@@ -176,7 +198,11 @@ func TestKeysWhileTheyChange(t *testing.T) {
 	put(t, client, "busy/zzz", "new")
 	b.await("the tree has grown", `document.querySelectorAll('.node').length > 100`)
 	stop()
-	t.Logf("a click was answered within %v", slowest.Round(time.Millisecond))
+	t.Logf(
+		"a click was on screen within %v, and seen by the test within %v",
+		b.slowestClick(),
+		slowest.Round(time.Millisecond),
+	)
 	if slowest > 2*time.Second {
 		t.Error("that is too long")
 	}

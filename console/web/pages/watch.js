@@ -5,6 +5,7 @@ import { fromB64, toB64, fromURL, toURL, read, write, show, plain, decode } from
 import { rate } from '../js/chart.js';
 
 const shownMost = 200; // rows
+const freshMost = 40; // rows while all that are shown are new: nobody reads them, and each costs time
 const keptMost = 1000; // events that a filter searches
 const columns = [
   { name: 'Arrived' },
@@ -30,6 +31,7 @@ export function mount(page) {
   let times = []; // [time, count] of the last seconds
   let dirty = false;
   let live = false;
+  let drawn = null; // the latest event when the rows were drawn last
 
   const box = h('input', {
     type: 'search',
@@ -206,10 +208,8 @@ export function mount(page) {
     speed.textContent = rate((times.reduce((n, [, c]) => n + c, 0) / age) * 1000);
   }
 
-  // draw is called a few times a second, however many events come.
-  function draw() {
-    if (!dirty) return;
-    dirty = false;
+  // say shows the counts, and whether the page is paused.
+  function say() {
     counted.textContent = number.format(total);
     dropped.textContent = number.format(left);
     if (!paused) fill(held);
@@ -224,18 +224,28 @@ export function mount(page) {
         ),
       );
     status.textContent = paused ? 'Paused' : !watching ? '' : live ? 'Watching' : 'Beginning…';
+  }
+
+  // draw is called a few times a second, however many events come.
+  function draw() {
+    if (!dirty) return;
+    dirty = false;
+    say();
     const words = filter.value.toLowerCase();
     const list = [];
+    let known = paused; // from here on events were there when the rows were drawn last
     for (const c of kept) {
+      known ||= c === drawn;
       if (kind.value && c.type !== kind.value) continue;
       if (words && !text(c).includes(words)) continue;
       list.push(c);
-      if (list.length === shownMost) break;
+      if (list.length < (known ? shownMost : freshMost)) continue;
+      dirty = !known; // the others follow once fewer come
+      break;
     }
+    drawn = kept[0];
     const have = new Map([...rows.children].map((r) => [r.event, r]));
-    const nodes = list.map((c) => have.get(c) || line(c));
-    if (nodes.length !== rows.children.length || nodes.some((n, i) => n !== rows.children[i]))
-      rows.replaceChildren(...nodes);
+    place(list.map((c) => have.get(c) || line(c)));
     if (!list.length)
       fill(
         rows,
@@ -249,6 +259,17 @@ export function mount(page) {
           ),
         ),
       );
+  }
+
+  // place makes nodes the rows, and leaves those alone that are.
+  function place(nodes) {
+    const stay = new Set(nodes);
+    for (const r of [...rows.children]) if (!stay.has(r)) r.remove();
+    let at = rows.firstChild;
+    for (const n of nodes) {
+      if (n === at) at = at.nextSibling;
+      else rows.insertBefore(n, at);
+    }
   }
 
   function text(c) {
@@ -290,7 +311,8 @@ export function mount(page) {
     missed = 0;
     pause.setAttribute('aria-pressed', String(paused));
     pause.textContent = paused ? 'Go on' : 'Pause';
-    touch();
+    dirty = true; // the rows follow, so that the button answers at once
+    say();
   }
 
   function clear() {
