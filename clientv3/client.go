@@ -405,7 +405,8 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 
 // ActiveConnection returns gRPC's connection over all members, nil for a client
 // without one. Calls on it pick members as the client does, but are neither
-// repeated nor hedged.
+// repeated nor hedged; if a server refuses the token of one, the client logs in
+// and it is made again. Each stream on it begins with a login.
 func (c *Client) ActiveConnection() *grpc.ClientConn {
 	if c.link == nil {
 		return nil

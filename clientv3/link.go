@@ -79,6 +79,7 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 	}
 	if c.keeper != nil {
 		opts = append(opts, grpc.WithPerRPCCredentials(retry.Credentials(c.keeper)))
+		opts = append(opts, retry.Outside(c.keeper)...)
 	}
 	if len(c.cfg.DialOptions) == 0 {
 		return opts

@@ -18,10 +18,10 @@ func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient
 // RetryAuthClient is like [RetryKVClient].
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.conns()) }
 
-// RetryMaintenanceClient is like [RetryKVClient]; with a conn of its own it uses that
+// RetryMaintenanceClient is like [RetryKVClient]; with a conn besides the client's own it uses that
 // one as it is.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
-	if conn != nil {
+	if conn != nil && (!c.connected() || conn != c.link.raw) {
 		return pb.NewMaintenanceClient(conn)
 	}
 	return pb.NewMaintenanceClient(c.conns())

@@ -591,8 +591,8 @@ func RetryAuthClient(c *Client) etcdserverpb.AuthClient {
 	return clientv3.RetryAuthClient(c)
 }
 
-// RetryMaintenanceClient is like [RetryKVClient]; with a conn of its own it uses that one as it
-// is.
+// RetryMaintenanceClient is like [RetryKVClient]; with a conn besides the client's own it uses
+// that one as it is.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) etcdserverpb.MaintenanceClient {
 	return clientv3.RetryMaintenanceClient(c, conn)
 }

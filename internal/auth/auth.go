@@ -145,8 +145,17 @@ func (k *Keeper) Try(ctx context.Context) error {
 	if k.now.Load() != nil || k.off.Load() {
 		return nil
 	}
+	return k.fly(ctx, false)
+}
+
+// Renew fetches a token even if there is one, which the calls beside it go on using meanwhile.
+func (k *Keeper) Renew(ctx context.Context) error { return k.fly(ctx, true) }
+
+// fly waits for the refresh under way, or for one that it starts. If there is a token it does so
+// only if renew is set.
+func (k *Keeper) fly(ctx context.Context, renew bool) error {
 	k.mu.Lock()
-	if k.now.Load() != nil {
+	if !renew && k.now.Load() != nil {
 		k.mu.Unlock()
 		return nil
 	}

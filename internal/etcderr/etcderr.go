@@ -141,7 +141,10 @@ func (e *Error) Late() *Error {
 	return &l
 }
 
-// Invalid returns the error of a request that is invalid before it is sent.
+// Invalid returns the error of a request that is invalid before it is sent. It is not inlined: its
+// copies made programs larger.
+//
+//go:noinline
 func Invalid(method, format string, args ...any) *Error {
 	return &Error{Method: method, Status: codes.InvalidArgument, Reason: fmt.Sprintf(format, args...), Unexecuted: true}
 }

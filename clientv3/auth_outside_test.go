@@ -1,0 +1,84 @@
+package clientv3_test
+
+import (
+	"errors"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestTokensOfOutsideCalls: calls and streams that a program makes on a connection of the client's
+// get a new token when theirs is refused, whether or not the client makes calls of its own.
+func TestTokensOfOutsideCalls(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{})
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	admin := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	dialled, err := c.Dial(cl.Endpoints()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialled.Close()
+	ctx := ctxFor(t, long)
+	get := &pb.RangeRequest{Key: []byte("user/k")}
+	on := func(cc grpc.ClientConnInterface) func() error {
+		return func() error { _, err := pb.NewKVClient(cc).Range(ctx, get); return err }
+	}
+	kv := clientv3.NewKVFromKVClient(pb.NewKVClient(c.ActiveConnection()), c)
+	for name, call := range map[string]func() error{
+		"ActiveConnection": on(c.ActiveConnection()),
+		"Dial":             on(dialled),
+		"a KV of it":       func() error { _, err := kv.Get(ctx, "user/k"); return err },
+		"a watch on it": func() error {
+			w, err := pb.NewWatchClient(c.ActiveConnection()).Watch(ctx)
+			if err != nil {
+				return err
+			}
+			err = w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+				CreateRequest: &pb.WatchCreateRequest{Key: []byte("user/k")},
+			}})
+			if err != nil {
+				return err
+			}
+			r, err := w.Recv()
+			if err == nil && r.Canceled {
+				err = errors.New(r.CancelReason)
+			}
+			return errors.Join(err, w.CloseSend())
+		},
+		"RetryMaintenanceClient": func() error {
+			_, err := clientv3.RetryMaintenanceClient(admin, admin.ActiveConnection()).Alarm(ctx, &pb.AlarmRequest{})
+			return err
+		},
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s, at first: %v", name, err)
+		}
+		// All tokens of a user whose password is set are void, here to what it was.
+		for _, who := range []struct{ name, password string }{{"user", "pass"}, {"root", "root"}} {
+			if _, err := root.UserChangePassword(ctx, who.name, who.password); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := call(); err != nil {
+			t.Errorf("%s, with a token that is void: %v", name, err)
+		}
+	}
+	wrong := &pb.RangeRequest{Key: []byte("other")}
+	if _, err := pb.NewKVClient(c.ActiveConnection()).Range(ctx, wrong); !errors.Is(
+		rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
+		t.Errorf("a key that is not the user's: %v", err)
+	}
+	if _, err := root.AuthDisable(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := on(c.ActiveConnection())(); err != nil {
+		t.Errorf("without authentication: %v", err)
+	}
+}
