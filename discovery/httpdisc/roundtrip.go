@@ -41,7 +41,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.retries.Earn()
 	t.hedges.Earn()
-	c := &call{t: t, s: s, req: req, name: name}
+	c := &call{t: t, s: s, req: req, callers: req, name: name}
 	if t.filterHeader != "" {
 		c.filter = discovery.Filter(req.Header.Get(t.filterHeader))
 	}
@@ -50,16 +50,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // call is one request with its attempts.
 type call struct {
-	t    *Transport
-	s    *service
-	req  *http.Request
-	name string
+	t       *Transport
+	s       *service
+	req     *http.Request // not changed by the caller while attempts go on
+	callers *http.Request
+	name    string
 	// filter selects the request's instances; empty: all.
 	filter discovery.Filter
 
 	mu     sync.Mutex // guards what follows: attempts may overlap
 	tried  []*discovery.Instance
 	failed []string // the results of the attempts
+	over   bool     // the caller has its answer
 }
 
 func (c *call) run() (*http.Response, error) {
@@ -67,11 +69,40 @@ func (c *call) run() (*http.Response, error) {
 	if c.repeatable() {
 		plan.Limit, plan.Hedge = c.t.attemptTimeout, c.t.hedging
 	}
+	if plan.Limit > 0 || plan.Hedge > 0 {
+		c.own()
+		defer c.end()
+	}
 	r := attempt.Run(c.req.Context(), plan, c.try, func(r result) { discard(r.Value) })
 	if r.Err != nil {
 		return nil, c.explain(r.Err)
 	}
 	return r.Value, nil
+}
+
+// own makes a copy of the request for attempts that may go on after the caller has its answer: the
+// caller may then change its own. Trailers stay shared: their values come with the body.
+func (c *call) own() {
+	c.req = c.callers.WithContext(c.callers.Context())
+	url := *c.req.URL
+	c.req.URL, c.req.Header = &url, c.req.Header.Clone()
+	if body := c.req.GetBody; body != nil {
+		c.req.GetBody = func() (io.ReadCloser, error) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.over {
+				return nil, context.Canceled
+			}
+			return body()
+		}
+	}
+}
+
+// end marks that the caller is not asked for another body.
+func (c *call) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
 }
 
 type result = attempt.Result[*http.Response]
@@ -114,7 +145,7 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
 		a.Release()
 		err = &attemptError{service: c.name, host: out.URL.Host, err: err}
 	} else {
-		resp.Request = c.req // redirects are relative to it
+		resp.Request = c.callers // redirects are relative to it
 		release(resp, done, a.Release)
 	}
 	why := err
