@@ -80,7 +80,7 @@ var (
 		{of: []string{"internal/scrape"}},
 		{
 			of:     []string{"internal/relapse"},
-			ours:   []string{"clientv3"},
+			ours:   []string{"clientv3", "internal/lease"},
 			others: append(apis, "google.golang.org/grpc/codes"),
 		}, // for owners of leases, above the client
 		{

@@ -46,7 +46,8 @@ func TestOwnerOverARestoreThatOvertook(t *testing.T) {
 }
 
 // A backup from while a lock was held, restored after it was released, has its key again. The
-// session's other locks keep its lease alive, and it deletes the key, so that others get the lock.
+// session's other locks keep its lease alive, and it deletes the key, so that others get the lock,
+// long before the next renewal is due.
 func TestReleasedOverARestore(t *testing.T) {
 	for name, distinct := range map[string][]concurrency.SessionOption{
 		"shared": nil, "distinct": {concurrency.WithDistinctOwners()},
@@ -55,7 +56,7 @@ func TestReleasedOverARestore(t *testing.T) {
 			t.Parallel()
 			cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 			c := clienttest.Dial(t, cluster.Endpoints()...)
-			s, err := concurrency.NewSession(c, append(distinct, concurrency.WithTTL(9))...)
+			s, err := concurrency.NewSession(c, append(distinct, concurrency.WithTTL(600))...)
 			ok(t, "NewSession", err)
 			kept, released := concurrency.NewMutex(s, t.Name()+"/kept"), concurrency.NewMutex(s, t.Name()+"/released")
 			ok(t, "Lock", kept.Lock(clienttest.Within(t, clienttest.Long)))

@@ -74,7 +74,7 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 		}
 		id = g.ID
 	}
-	renewals, err := client.KeepAlive(ctx, id)
+	renewals, err := client.KeepAlive(relapse.Owner(ctx), id)
 	if err != nil || renewals == nil {
 		end(err)
 		return nil, err

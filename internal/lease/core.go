@@ -23,7 +23,7 @@ package lease
 // All leases are in one heap by the time of their next event: the next renewal
 // while waiting, the deadline otherwise. Queued ones are also in a second heap by
 // deadline, so that after an outage the most urgent ones go first. Nothing ever
-// goes through all leases, except their common end.
+// goes through all leases, except their common end and the end of a stream that worked.
 //
 // The files: renew.go (deadlines, renewals and their answers), flow.go (streams,
 // backoff), patience.go (when silence is a fault), sleep.go (suspended machines), heap.go,
@@ -52,6 +52,7 @@ type lease struct {
 	state       state
 	tries       uint8   // streams that were late with a renewal since the last acknowledged one
 	risk        bool    // the keeps have been notified that it is in danger, and not yet that it is out of danger
+	hasty       bool    // a keep is hasty
 	on          *stream // the stream where it is outstanding; nil in other states
 	keeps       *keep   // those to notify; nil once ended
 }
@@ -71,6 +72,7 @@ type keep struct {
 	l        *lease
 	next     *keep
 	persists bool // it goes on after the deadline, until the server reports that the lease has ended
+	hasty    bool // after the end of a stream that worked it wants a renewal soon
 }
 
 type actKind uint8
@@ -161,6 +163,7 @@ func (c *core) keepAlive(now time.Duration, id int64, k *keep) {
 	}
 	k.l, k.next = l, l.keeps
 	l.keeps = k
+	l.hasty = l.hasty || k.hasty
 	if l.state == waiting {
 		c.enqueue(l)
 	}

@@ -84,12 +84,22 @@ func Persist(ctx context.Context) context.Context { return context.WithValue(ctx
 // persists is the key of the value that Persist adds.
 type persists struct{}
 
+// Hasty returns a context with which KeepAlive renews the lease within hurry after a stream ended
+// that had worked, even if the renewal is not due. The server may have been restored from a backup
+// by then, and what a lease's owner has to do about that it learns from a renewal.
+func Hasty(ctx context.Context) context.Context { return context.WithValue(ctx, hastens{}, true) }
+
+// hastens is the key of the value that Hasty adds.
+type hastens struct{}
+
 // KeepAlive renews the lease until ctx ends or the lease is lost, and returns at once. Several
 // calls for one id share the renewals. The first renewal is sent at once. After Close it returns
 // ErrClosed, and then the sink is not called; in all other cases it returns nil, and Ended reports
 // the outcome.
 func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
-	k := &keep{host: keepHost{sink: s}, persists: ctx.Value(persists{}) != nil}
+	k := &keep{
+		host: keepHost{sink: s}, persists: ctx.Value(persists{}) != nil, hasty: ctx.Value(hastens{}) != nil,
+	}
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()

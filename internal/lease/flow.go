@@ -353,6 +353,9 @@ func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.elsewhere(st, false, true)
 	st.out = nil
 	c.blame(now, st, blame)
+	if st.good {
+		c.hurry(now)
+	}
 }
 
 // elsewhere queues again the renewals that are outstanding on st and not elsewhere.

@@ -41,6 +41,9 @@ const (
 	togetherFraction = 18
 	maxDelay         = 500 * time.Millisecond
 
+	// hurry is how soon hasty leases are renewed after the end of a stream that worked, at most.
+	hurry = 2 * time.Second
+
 	// lossMargin: losses are reported this much before the TTL is over, because timers
 	// fire late, never early, and a holder must learn of the loss in time.
 	lossMargin = 10 * time.Millisecond
@@ -64,6 +67,17 @@ var errOutdated = errors.New("the member follows a leader that was deposed")
 // seconds turns a TTL of the wire into a duration.
 func seconds(ttl int64) time.Duration {
 	return time.Duration(min(max(ttl, 0), maxSeconds)) * time.Second
+}
+
+// hurry brings forward the next renewals of hasty leases, spread at random, since a server that
+// ends takes the streams of many clients along.
+func (c *core) hurry(now time.Duration) {
+	for _, l := range c.leases {
+		if at := now + time.Duration(c.jitter()*float64(hurry)); l.hasty && l.state == waiting &&
+			at < c.timers.items[l.timer].at {
+			c.setTimer(l, at)
+		}
+	}
 }
 
 // enqueue makes l wait for a stream.

@@ -55,7 +55,7 @@ func (d *driver) do(c scenario.Command) string {
 func (d *driver) input(c scenario.Command) {
 	k := d.core
 	switch c.Name {
-	case "keep", "persist": // keep NAMES id= (the id counts up over several names); or keep from= to=
+	case "keep", "persist", "hasty": // keep NAMES id= (the id counts up over several names); or keep from= to=
 		id := c.Int(d.t, "id", 0)
 		names := strings.Split(c.Word(0), ",")
 		if c.Has("from") {
@@ -65,7 +65,7 @@ func (d *driver) input(c scenario.Command) {
 			}
 		}
 		for i, name := range names {
-			p := &keep{persists: c.Name == "persist"}
+			p := &keep{persists: c.Name == "persist", hasty: c.Name == "hasty"}
 			d.keeps[name], d.names[p] = p, name
 			k.keepAlive(d.now, id+int64(i), p)
 			d.run()

@@ -7,12 +7,19 @@ package relapse
 
 import (
 	"container/list"
+	"context"
 	"maps"
 	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/lease"
 )
+
+// Owner returns the context for the KeepAlive of an owner: a server that was restored ends its
+// streams, and the next renewal comes soon after.
+func Owner(ctx context.Context) context.Context { return lease.Hasty(ctx) }
 
 // Ear observes the renewals of a lease. The zero value has observed none. It is not safe for
 // concurrent use.

@@ -37,6 +37,8 @@ const (
 var mutants = []mutant{
 	{name: "lease: the TTL counts from the answer", file: "internal/lease/renew.go",
 		old: "l.sent, l.slept = p.sent, p.slept", new: "l.sent, l.slept = now, p.slept", pkg: leases, tests: cores},
+	{name: "lease: owners learn of a restore when the renewal is due", file: "internal/lease/flow.go",
+		old: "\t\tc.hurry(now)", new: "\t\t_ = c.hurry", pkg: leases, tests: cores},
 	{name: "lease: an old answer counts", file: "internal/lease/renew.go",
 		old: "case p.sent < l.sent:", new: "case p.sent < l.sent && l.ttl < 0:", pkg: leases, tests: cores},
 	{name: "lease: a deposed leader is believed", file: "internal/lease/renew.go",

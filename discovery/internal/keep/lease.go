@@ -174,7 +174,7 @@ func (k *Keeper) notGranted(err error) {
 // renew begins to keep a lease alive.
 func (k *Keeper) renew(ctx context.Context, id clientv3.LeaseID, rev int64) (*held, error) {
 	ctx, let := context.WithCancel(ctx)
-	renewals, err := k.client.KeepAlive(clientv3.WithUntilExpired(ctx), id)
+	renewals, err := k.client.KeepAlive(relapse.Owner(clientv3.WithUntilExpired(ctx)), id)
 	if err != nil {
 		let()
 		return nil, err
