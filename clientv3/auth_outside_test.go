@@ -1,12 +1,16 @@
 package clientv3_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -80,5 +84,34 @@ func TestTokensOfOutsideCalls(t *testing.T) {
 	}
 	if err := on(c.ActiveConnection())(); err != nil {
 		t.Errorf("without authentication: %v", err)
+	}
+}
+
+// TestOutsideCallsThatCannotLogIn end with their context, with gRPC's code for that.
+func TestOutsideCallsThatCannotLogIn(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{Proxied: true})
+	cl.Members()[0].Proxy().BlackHole()
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", LazyLogin: true})
+	for name, call := range map[string]func(context.Context) error{
+		"a call": func(ctx context.Context) error {
+			_, err := pb.NewKVClient(c.ActiveConnection()).Range(ctx, &pb.RangeRequest{Key: []byte("user/k")})
+			return err
+		},
+		"a stream": func(ctx context.Context) error {
+			_, err := pb.NewWatchClient(c.ActiveConnection()).Watch(ctx)
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if err := call(ctx); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+		ctx, cancel = context.WithCancel(t.Context())
+		cancel()
+		if err := call(ctx); status.Code(err) != codes.Canceled {
+			t.Errorf("%s, cancelled: %v", name, err)
+		}
 	}
 }

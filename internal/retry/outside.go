@@ -5,6 +5,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
 	"github.com/fairlead-go/fairlead/internal/balancer"
@@ -36,7 +37,7 @@ func outsideCall(k *auth.Keeper) grpc.UnaryClientInterceptor {
 		}
 		for n := 0; ; n++ {
 			if err := k.Ensure(ctx); err != nil {
-				return err
+				return outsideError(ctx, err)
 			}
 			token := k.Token()
 			err := call(ctx, method, req, reply, cc, opts...)
@@ -55,9 +56,17 @@ func outsideStream(k *auth.Keeper) grpc.StreamClientInterceptor {
 	) (grpc.ClientStream, error) {
 		if !ours(ctx) {
 			if err := k.Renew(ctx); err != nil {
-				return nil, err
+				return nil, outsideError(ctx, err)
 			}
 		}
 		return open(ctx, desc, cc, method, opts...)
 	}
+}
+
+// outsideError gives an error of a login gRPC's form, in which programs expect those of their calls.
+func outsideError(ctx context.Context, err error) error {
+	if err == ctx.Err() {
+		return status.FromContextError(err).Err()
+	}
+	return err
 }
