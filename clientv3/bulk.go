@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"slices"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -53,7 +54,7 @@ func WithBulkInFlight(n int) BulkOption {
 }
 
 // WithBulkAfter makes DeleteAll and CopyPrefix begin after key, usually the [BulkResult.Last] of a
-// run that failed.
+// run that failed. A key without the prefix is an error; the empty one is the beginning.
 func WithBulkAfter(key string) BulkOption {
 	return func(o *bulkOptions) { o.after = key; o.give("WithBulkAfter") }
 }
@@ -71,12 +72,16 @@ func WithBulkOnlyAbsent() BulkOption {
 
 func (o *bulkOptions) give(name string) { o.given = append(o.given, name) }
 
-// check is the error of options that make no sense for a helper, which takes some of them.
-func (o *bulkOptions) check(method string, takes ...string) error {
+// check is the error of options that make no sense for a helper, which takes some of them and works
+// on the keys with a prefix.
+func (o *bulkOptions) check(method, prefix string, takes ...string) error {
 	for _, name := range o.given {
 		if !slices.Contains(takes, name) {
 			return etcderr.Invalid(method, "%s is no option of it", name)
 		}
+	}
+	if o.after != "" && !strings.HasPrefix(o.after, prefix) {
+		return etcderr.Invalid(method, "WithBulkAfter(%q) does not begin with %q", o.after, prefix)
 	}
 	if o.inFlight < 1 {
 		return etcderr.Invalid(method, "WithBulkInFlight(%d) sends nothing", o.inFlight)

@@ -33,7 +33,7 @@ func (c *Client) PutAll(ctx context.Context, kvs iter.Seq2[string, string], opts
 	}
 	b := c.newBulk(ctx, opts)
 	defer b.cancel()
-	if err := b.o.check("Client.PutAll", "WithBulkInFlight"); err != nil {
+	if err := b.o.check("Client.PutAll", "", "WithBulkInFlight"); err != nil {
 		return b.res, err
 	}
 	b.settled = func(c *chunk) {
@@ -71,7 +71,7 @@ func (c *Client) DeleteAll(ctx context.Context, prefix string, opts ...BulkOptio
 	}
 	b := c.newBulk(ctx, opts)
 	defer b.cancel()
-	if err := b.o.check("Client.DeleteAll", "WithBulkAfter"); err != nil {
+	if err := b.o.check("Client.DeleteAll", prefix, "WithBulkAfter"); err != nil {
 		return b.res, err
 	}
 	from, end := b.bounds(prefix)
@@ -124,7 +124,7 @@ func (c *Client) DeleteAll(ctx context.Context, prefix string, opts ...BulkOptio
 func (b *bulk) bounds(prefix string) (from, end []byte) {
 	op := OpGet(prefix, WithPrefix())
 	from = op.key
-	if b.o.after != "" && bytes.Compare([]byte(b.o.after), from) >= 0 {
+	if b.o.after != "" {
 		from = after([]byte(b.o.after))
 	}
 	return from, op.end
@@ -154,7 +154,7 @@ func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOp
 	}
 	b := c.newBulk(WithRepeat(ctx), opts)
 	defer b.cancel()
-	err := b.o.check(method, "WithBulkInFlight", "WithBulkAfter", "WithBulkConflict", "WithBulkOnlyAbsent")
+	err := b.o.check(method, from, "WithBulkInFlight", "WithBulkAfter", "WithBulkConflict", "WithBulkOnlyAbsent")
 	if err != nil {
 		return b.res, err
 	}

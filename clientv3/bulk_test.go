@@ -273,22 +273,41 @@ func TestBulkMistakes(t *testing.T) {
 	ctx := ctxFor(t, long)
 	var nilCtx context.Context
 	for name, err := range map[string]error{
-		"put, no context":    second(c.PutAll(nilCtx, numbered("k", 1, constant("v")))),
-		"delete, no context": second(c.DeleteAll(nilCtx, "k")),
-		"copy, no context":   second(c.CopyPrefix(nilCtx, "a", "b")),
-		"copy into itself":   second(c.CopyPrefix(ctx, "a/", "a/b/")),
-		"copy from itself":   second(c.CopyPrefix(ctx, "a/b/", "a/")),
-		"copy all":           second(c.CopyPrefix(ctx, "", "a/")),
-		"empty key":          second(c.PutAll(ctx, maps.All(map[string]string{"": "v"}))),
-		"nothing in flight":  second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkInFlight(0))),
-		"put after a key":    second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkAfter("k"))),
-		"delete in parallel": second(c.DeleteAll(ctx, "k", clientv3.WithBulkInFlight(2))),
-		"a nil option":       second(c.DeleteAll(ctx, "k", nil)),
-		"delete what is not": second(c.DeleteAll(ctx, "k", clientv3.WithBulkOnlyAbsent())),
+		"put, no context":      second(c.PutAll(nilCtx, numbered("k", 1, constant("v")))),
+		"delete, no context":   second(c.DeleteAll(nilCtx, "k")),
+		"copy, no context":     second(c.CopyPrefix(nilCtx, "a", "b")),
+		"copy into itself":     second(c.CopyPrefix(ctx, "a/", "a/b/")),
+		"copy from itself":     second(c.CopyPrefix(ctx, "a/b/", "a/")),
+		"copy all":             second(c.CopyPrefix(ctx, "", "a/")),
+		"empty key":            second(c.PutAll(ctx, maps.All(map[string]string{"": "v"}))),
+		"nothing in flight":    second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkInFlight(0))),
+		"put after a key":      second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkAfter("k"))),
+		"delete in parallel":   second(c.DeleteAll(ctx, "k", clientv3.WithBulkInFlight(2))),
+		"delete what is after": second(c.DeleteAll(ctx, "k", clientv3.WithBulkAfter("l"))),
+		"delete after others":  second(c.DeleteAll(ctx, "k", clientv3.WithBulkAfter("j9"))),
+		"copy what is after":   second(c.CopyPrefix(ctx, "k", "l", clientv3.WithBulkAfter("l1"))),
+		"a nil option":         second(c.DeleteAll(ctx, "k", nil)),
+		"delete what is not":   second(c.DeleteAll(ctx, "k", clientv3.WithBulkOnlyAbsent())),
 	} {
 		if clientv3.Code(err) != codes.InvalidArgument {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestBulkAfterNothing: a run that did nothing has an empty Last.
+func TestBulkAfterNothing(t *testing.T) {
+	c := shared(t)
+	ctx := ctxFor(t, long)
+	p := t.Name() + "/"
+	if _, err := c.PutAll(ctx, numbered(p+"a", 3, constant("v"))); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := c.CopyPrefix(ctx, p+"a", p+"b", clientv3.WithBulkAfter("")); err != nil || res.Keys != 3 {
+		t.Errorf("copy: %+v, %v", res, err)
+	}
+	if res, err := c.DeleteAll(ctx, p, clientv3.WithBulkAfter("")); err != nil || res.Keys != 6 {
+		t.Errorf("delete: %+v, %v", res, err)
 	}
 }
 

@@ -56,7 +56,14 @@ type Change struct {
 type AuditFunc func(Change) error
 
 // WithAudit sets the function that records changes.
-func WithAudit(f AuditFunc) Option { return func(c *Console) { c.audit.record = f } }
+func WithAudit(f AuditFunc) Option {
+	return func(c *Console) {
+		if f == nil {
+			c.mistaken("WithAudit", "the function is nil")
+		}
+		c.audit.record = f
+	}
+}
 
 // WithName sets the name of the cluster that users see before they change it; without it they see
 // its endpoints.

@@ -54,13 +54,15 @@ type Console struct {
 	turns    turns
 	// operating is held by the operation that is running: there is only one at a time.
 	operating sync.Mutex
-	name      string // of the cluster
+	name      string  // of the cluster
+	mistakes  []error // what is wrong with the options
 	group     *worker.Group
 	mux       *http.ServeMux
 }
 
 // New makes a console that uses a client, which the caller still owns. It fails with [ErrNoWayIn]
-// if no option says who may use the console.
+// if no option says who may use the console, and without a client or with options that make no
+// sense.
 func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	c := &Console{
 		client:  client,
@@ -70,11 +72,15 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 		calls:   shares{what: "requests under way", each: userCalls, most: maxCalls},
 		group:   worker.New(context.Background()),
 	}
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			c.mistaken("New", "option %d is nil", i+1)
+			continue
+		}
 		o(c)
 	}
-	if !c.open && c.token == "" && c.login == nil {
-		return nil, ErrNoWayIn
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	past := newMemory()
 	if c.history != "" {

@@ -20,6 +20,8 @@ import (
 // Scope is the name of the instruments' scope.
 const Scope = "github.com/fairlead-go/fairlead/adapters/otel"
 
+var errNoProvider = errors.New("otel: the provider is nil")
+
 // Metrics are the metrics of one or more clients. They are safe for concurrent use.
 type Metrics struct {
 	recorder     *hook.Recorder
@@ -29,9 +31,13 @@ type Metrics struct {
 	took                                                                            metric.Float64Histogram
 }
 
-// New makes the instruments. Call [Metrics.Close] when they are no longer needed.
+// New makes the instruments. Call [Metrics.Close] when they are no longer needed. It fails without
+// a provider, and if the provider refuses an instrument.
 func New(provider metric.MeterProvider) (*Metrics, error) {
 	m := &Metrics{}
+	if provider == nil {
+		return nil, errNoProvider
+	}
 	meter := provider.Meter(Scope)
 	var errs []error
 	counter := func(name, unit, help string) metric.Int64Counter {
@@ -124,7 +130,8 @@ func New(provider metric.MeterProvider) (*Metrics, error) {
 // Hooks returns hooks for a client's configuration; [clientv3.JoinHooks] adds others.
 func (m *Metrics) Hooks() clientv3.Hooks { return m.recorder.Hooks() }
 
-// Follow reports the states and latencies of the client's members from now on.
+// Follow reports the states and latencies of the client's members from now on. A nil client has
+// none.
 func (m *Metrics) Follow(c *clientv3.Client) { m.recorder.Follow(c) }
 
 // Unfollow ends that, before the client is closed.

@@ -25,9 +25,13 @@ type Services struct {
 	drainSeconds                         metric.Float64Counter
 }
 
-// NewServices makes the instruments. Call [Services.Close] when they are no longer needed.
+// NewServices makes the instruments. Call [Services.Close] when they are no longer needed. It fails
+// as [New] does.
 func NewServices(provider metric.MeterProvider) (*Services, error) {
 	s := &Services{}
+	if provider == nil {
+		return nil, errNoProvider
+	}
 	meter := provider.Meter(Scope)
 	var errs []error
 	counter := func(name, unit, help string) metric.Int64Counter {

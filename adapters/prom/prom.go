@@ -82,7 +82,8 @@ func New() *Metrics {
 // Hooks returns hooks for a client's configuration; [clientv3.JoinHooks] adds others.
 func (m *Metrics) Hooks() clientv3.Hooks { return m.recorder.Hooks() }
 
-// Follow reports the states and latencies of the client's members from now on.
+// Follow reports the states and latencies of the client's members from now on. A nil client has
+// none.
 func (m *Metrics) Follow(c *clientv3.Client) { m.recorder.Follow(c) }
 
 // Unfollow ends that, before the client is closed.

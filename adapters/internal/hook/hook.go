@@ -97,8 +97,11 @@ func (r *Recorder) lease(l clientv3.LeaseInfo) {
 	}
 }
 
-// Follow adds a client whose members are to be reported.
+// Follow adds a client whose members are to be reported. A nil client has none.
 func (r *Recorder) Follow(c *clientv3.Client) {
+	if c == nil {
+		return // it would panic in a later collection, far from its cause
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clients = append(r.clients, c)
