@@ -120,19 +120,32 @@ func (p permission) String() string {
 	return what + "from " + key + " up to, without, " + auditOf(p.End)
 }
 
-// granted describes permissions in words.
+// granted describes permissions in words, the first ten of them.
 func granted(all []permission) string {
-	var words []string
-	for _, p := range all[:min(10, len(all))] {
-		words = append(words, p.String())
-	}
 	if len(all) > 10 {
-		words = append(words, fmt.Sprintf("and %d more", len(all)-10))
+		return permitted(all[:10]) + fmt.Sprintf("; and %d more", len(all)-10)
 	}
-	if len(words) == 0 {
+	return permitted(all)
+}
+
+// permitted describes permissions in words.
+func permitted(all []permission) string {
+	if len(all) == 0 {
 		return "nothing"
 	}
+	words := make([]string, len(all))
+	for i, p := range all {
+		words[i] = p.String()
+	}
 	return strings.Join(words, "; ")
+}
+
+// withRoles describes a user for the audit log.
+func withRoles(roles []string) string {
+	if len(roles) == 0 {
+		return "has no roles"
+	}
+	return "has the roles: " + strings.Join(slices.Sorted(slices.Values(roles)), ", ")
 }
 
 var accessPlanners = map[string]func(*accessPlan, *accessState, *accessChange) error{
@@ -185,9 +198,11 @@ func planUserAdd(p *accessPlan, st *accessState, ch *accessChange) error {
 	if _, ok := st.users[ch.User]; ok {
 		return refuse("there is a user %s already", printable(ch.User))
 	}
-	p.Title, p.target = "Add this user?", "user "+ch.User
+	p.Title, p.target, p.before, p.after = "Add this user?", "user "+ch.User, "does not exist",
+		"has no roles, and a password"
 	p.Effects = []string{ch.User + " has no roles at first, and may do nothing."}
 	if ch.Password == "" {
+		p.after = "has no roles, and no password"
 		p.Effects = append(p.Effects,
 			"Without a password this user can only authenticate by a certificate of that name.")
 	}
@@ -207,7 +222,7 @@ func planUserDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 		return refuse("root is needed as long as authentication is on")
 	}
 	p.Title, p.target = "Delete this user?", "user "+ch.User
-	p.before = "roles: " + strings.Join(st.users[ch.User], ", ")
+	p.before, p.after = withRoles(st.users[ch.User]), "does not exist"
 	p.Effects = []string{
 		ch.User +
 			" can do nothing any more. Its requests are refused from now on; its watches may go on until they end.",
@@ -221,7 +236,7 @@ func planUserPassword(p *accessPlan, st *accessState, ch *accessChange) error {
 	if ch.Password == "" {
 		return badRequest("a password is not empty")
 	}
-	p.Title, p.target = "Change the password?", "password of "+ch.User
+	p.Title, p.target, p.after = "Change the password?", "password of "+ch.User, "is another one"
 	p.Effects = []string{
 		"The old password of " + ch.User +
 			" stops working now. Programs that use it fail when they log in the next time.",
@@ -241,7 +256,9 @@ func planUserGrant(p *accessPlan, st *accessState, ch *accessChange) error {
 	if st.has(ch.User, ch.Role) {
 		return refuse("%s has the role %s already", ch.User, ch.Role)
 	}
-	p.Title, p.target, p.after = "Give this role?", "user "+ch.User, "has the role "+ch.Role
+	had := st.users[ch.User]
+	p.Title, p.target, p.before, p.after = "Give this role?", "user "+ch.User, withRoles(had),
+		withRoles(append(slices.Clone(had), ch.Role))
 	p.Effects = []string{
 		fmt.Sprintf("From now on %s may do what %s may: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
 	}
@@ -263,8 +280,9 @@ func planUserRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
 	case ch.User == "root" && ch.Role == "root" && st.enabled:
 		return refuse("root is needed as long as authentication is on")
 	}
-	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, "has the role "+ch.Role,
-		"does not have it"
+	had := st.users[ch.User]
+	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, withRoles(had),
+		withRoles(slices.DeleteFunc(slices.Clone(had), func(r string) bool { return r == ch.Role }))
 	p.Effects = []string{
 		fmt.Sprintf("%s loses what only %s permits: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
 	}
@@ -286,7 +304,7 @@ func planRoleAdd(p *accessPlan, st *accessState, ch *accessChange) error {
 	if _, ok := st.roles[ch.Role]; ok {
 		return refuse("there is a role %s already", printable(ch.Role))
 	}
-	p.Title, p.target = "Add this role?", "role "+ch.Role
+	p.Title, p.target, p.before, p.after = "Add this role?", "role "+ch.Role, "does not exist", "may do nothing"
 	p.Effects = []string{ch.Role + " has no permissions at first."}
 	role := ch.Role
 	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.RoleAdd(ctx, role); return err }
@@ -304,7 +322,11 @@ func planRoleDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 		}
 	}
 	slices.Sort(of)
-	p.Title, p.target, p.before = "Delete this role?", "role "+ch.Role, granted(st.roles[ch.Role])
+	p.Title, p.target, p.after = "Delete this role?", "role "+ch.Role, "does not exist"
+	p.before = "may: " + permitted(st.roles[ch.Role])
+	if len(of) > 0 {
+		p.before = "users: " + strings.Join(of, ", ") + "; may: " + permitted(st.roles[ch.Role])
+	}
 	p.Effects = []string{"Nobody has it."}
 	switch {
 	case len(st.users) > accessMost:
@@ -349,7 +371,8 @@ func planRoleGrant(p *accessPlan, st *accessState, ch *accessChange) error {
 	if ch.Role == "root" {
 		return refuse("root may do everything already")
 	}
-	p.Title, p.target, p.after = "Grant this?", "role "+ch.Role, "may "+ch.May.String()
+	p.Title, p.target, p.before, p.after = "Grant this?", "role "+ch.Role, "has no permission for these keys",
+		"may "+ch.May.String()
 	p.Effects = []string{"All users with the role " + ch.Role + " may " + ch.May.String() + "."}
 	for _, old := range st.roles[ch.Role] {
 		if string(old.Key) == string(ch.May.Key) && string(old.End) == string(ch.May.End) {
@@ -379,7 +402,8 @@ func planRoleRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
 		return refuse("%s has no such permission (any more)", ch.Role)
 	}
 	old := st.roles[ch.Role][i]
-	p.Title, p.target, p.before, p.after = "Take this permission away?", "role "+ch.Role, "may "+old.String(), "may not"
+	p.Title, p.target, p.before, p.after = "Take this permission away?", "role "+ch.Role, "may "+old.String(),
+		"has no permission for these keys"
 	p.Effects = []string{
 		"Users with the role " + ch.Role + " may no longer " + old.String() + ", unless another permission lets them.",
 	}
@@ -426,9 +450,9 @@ func postAccess(r *request) (any, error) {
 	if ch.Seen != p.Seen {
 		return nil, conflict("users or roles have changed since they were shown; nothing was changed", nil)
 	}
-	if err := r.begin(ch.Action, auditOf([]byte(p.target))); err != nil {
+	err = r.beginKnown(ch.Action, auditOf([]byte(p.target)), auditOf([]byte(p.before)), auditOf([]byte(p.after)))
+	if err != nil {
 		return nil, err
 	}
-	r.change.Before, r.change.After = auditOf([]byte(p.before)), auditOf([]byte(p.after))
 	return nil, p.do(ctx, r.client)
 }

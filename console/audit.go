@@ -101,7 +101,11 @@ func (a *audit) note(ch *Change) error {
 
 // begin records the change that a request is about to make. If that fails, the change must not be
 // made.
-func (r *request) begin(action, target string) error {
+func (r *request) begin(action, target string) error { return r.beginKnown(action, target, "", "") }
+
+// beginKnown is begin for a change of which it is known what it changes: that is on record too if
+// the console ends before the outcome is known.
+func (r *request) beginKnown(action, target, before, after string) error {
 	c := r.session.owner.c
 	r.change = &Change{
 		Time:    time.Now(),
@@ -110,6 +114,8 @@ func (r *request) begin(action, target string) error {
 		Cluster: c.clusterName(),
 		Action:  action,
 		Target:  target,
+		Before:  before,
+		After:   after,
 		Outcome: Asked,
 	}
 	if err := c.audit.note(r.change); err != nil {

@@ -97,10 +97,9 @@ func putKey(r *request) (any, error) {
 	case *in.Mod != 0 && (in.TTL > 0 || in.Lease != ""):
 		return nil, badRequest("only a new key can be given a lease here")
 	}
-	if err := r.begin("put", auditOf(in.Key)); err != nil {
+	if err := r.beginKnown("put", auditOf(in.Key), "", auditOf(in.Value)); err != nil {
 		return nil, err
 	}
-	r.change.After = auditOf(in.Value)
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
 	key := string(in.Key)
