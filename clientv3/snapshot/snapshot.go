@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 // ErrCorrupt is the cause (errors.Is) of the error for a snapshot that is cut short or does not fit
@@ -106,8 +107,9 @@ func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, d
 
 // Fetch saves a snapshot of any of c's members; each attempt may get another one. It begins again
 // when the connection breaks, when nothing arrives for some time, and when the digest is wrong.
-// While no member is available it waits, as long as ctx lasts. Errors are those of clientv3, those
-// of files, and [ErrCorrupt].
+// While no member is available it waits, as long as ctx lasts. Symbolic links stay and lead to the
+// new file; what is there and is no regular file, such as /dev/stdout, is an error. Errors are
+// those of clientv3, those of files, and [ErrCorrupt].
 func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Option) (Info, error) {
 	o := &fetch{attempts: attempts, stall: stall, log: zap.NewNop()}
 	for _, opt := range opts {
@@ -122,8 +124,9 @@ func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Optio
 	if dbPath == "" {
 		return Info{}, errors.New("the snapshot has no file name")
 	}
-	if s, err := os.Stat(dbPath); err == nil && s.IsDir() {
-		return Info{}, fmt.Errorf("%s is a directory", dbPath)
+	dbPath, err := wholefile.Target(dbPath)
+	if err != nil {
+		return Info{}, err
 	}
 	dir, name := filepath.Split(dbPath)
 	if dir == "" {

@@ -18,10 +18,34 @@ func Write(path string, text []byte, mode fs.FileMode) error {
 	})
 }
 
+// Target returns the file that a new file at path replaces: where symbolic links lead, so that they
+// stay. It fails if that is there and is no regular file: to rename a file to /dev/stdout takes it
+// away from all programs of the machine, and others wait at a pipe that is replaced.
+func Target(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return path, nil
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", &fs.PathError{Op: "replace", Path: path, Err: errors.New("not a regular file")}
+	}
+	return filepath.EvalSymlinks(path)
+}
+
 // Stream is Write for the output of write, which is not held in memory. If write fails, Stream
 // returns that error, and the old file stays.
 func Stream(path string, mode fs.FileMode, write func(io.Writer) error) error {
+	path, err := Target(path)
+	if err != nil {
+		return err
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		return &fs.PathError{Op: "create", Path: path, Err: failed.Err} // without the temporary name
+	}
 	if err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func TestUsage(t *testing.T) {
 		"--cert x get a", "--key x get a", "--cacert /nosuchfile get a", "--password p get a", "--user u get a",
 		"--user u:p --auth-jwt-token t get a", "--command-timeout 0s get a", "--command-timeout -1s get a",
 		"--dial-timeout -1s get a",
-		"--endpoints http:// get a", "--endpoints 127.0.0.1 get a", "--endpoints , get a", "help nosuch",
+		"--endpoints http:// get a", "--endpoints 127.0.0.1 get a", "help nosuch",
 		"help get nosuch",
 		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0",
 		"dev --members -1", "dev --port 0",
@@ -142,7 +142,20 @@ func TestUsage(t *testing.T) {
 
 func TestNoEndpoints(t *testing.T) {
 	(&cmd{t: t}).wantFailure(command.ExitUsage, "--endpoints names none", "--endpoints=", "get", "a")
+	(&cmd{t: t, endpoint: " , "}).wantFailure(command.ExitUsage, "--endpoints names none", "get", "a")
 	(&cmd{t: t, endpoint: "no good"}).wantFailure(command.ExitUsage, "no good", "get", "a")
+}
+
+// TestEndpointsWithSpaces: etcdctl takes them as people write lists.
+func TestEndpointsWithSpaces(t *testing.T) {
+	c := shared(t)
+	good := c.endpoint
+	k := key(t, "k")
+	c.want("OK\n", "put", k, "v")
+	for _, list := range []string{"127.0.0.1:1, " + good, good + " ", " " + good + ",", "," + good + ", "} {
+		c.endpoint = list
+		c.want(lines(k, "v"), "get", k)
+	}
 }
 
 func TestHelpNamesExitCodes(t *testing.T) {

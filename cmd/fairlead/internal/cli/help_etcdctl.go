@@ -16,6 +16,9 @@ Exit codes
   Every other failure is 1. etcdctl ends with 5 if snapshot save cannot write its file, with 2 if lease keep-alive --once finds
   no lease, and with 0 if lease keep-alive loses it: a script would believe that it is held.
   lock NAME PROGRAM ends with 127 or 126 if the program cannot be run, as a shell does; etcdctl with 1.
+  If a signal ends lock or elect, or lock's program, the code is 128 plus the signal's number, as for watch; etcdctl ends
+  with 0, or with 255 if there is a program.
+  Output that cannot be written, on a full disk, is a failure; etcdctl ends with 0.
   watch -i at the end of its input, and txn without any, have done what was asked and end with 0; etcdctl with 3.
 
 Arguments
@@ -30,6 +33,7 @@ Arguments
   txn's input may end after any line; the parts that are missing are empty. etcdctl needs every empty line.
   get --count-only works in every format; etcdctl needs fields.
   elect NAME without a proposal prints each leader, as with --listen; etcdctl needs one of them.
+  lock gives its standard input to the program; etcdctl does not.
   -o is short for --output, which is --write-out under another name; elect takes a program after --, as lock and watch do.
 
 Output
@@ -37,6 +41,8 @@ Output
   Go's escapes; in files and pipes they stay as they are. etcdctl sends them to the terminal.
   Tables exist for every command, and fold to lists on narrow terminals. yaml is a format.
   Errors are one line for people on standard error; etcdctl prints a log line in JSON before them.
+  A password that comes through a pipe is not asked for; etcdctl prints the question into the output.
+  snapshot save follows symbolic links, and refuses what is no regular file; etcdctl replaces it, be it /dev/stdout.
   version prints this program's version, and that of the etcd API.
   snapshot status, snapshot hashkv and snapshot restore are commands here; etcdctl left them to etcdutl (whose hashkv writes to
   the file; ours does not). etcdutl's defrag and migrate, for the data directory of a stopped member, have no counterpart.

@@ -57,6 +57,15 @@ func TestExportImport(t *testing.T) {
 	c.wantFailure(command.ExitFailed, "no such file", "import", file+"x")
 	c.wantFailure(command.ExitUsage, "keep or drop", "import", "--leases", "some", file)
 	c.wantFailure(command.ExitUsage, "needs a prefix", "export")
+	device := filepath.Join(t.TempDir(), "stdout") // as /dev/stdout is one
+	if err := os.Symlink(os.DevNull, device); err != nil {
+		t.Fatal(err)
+	}
+	c.wantFailure(command.ExitUsage, "not a regular file", "export", from, "--file", device)
+	c.wantFailure(command.ExitFailed, "not a regular file", "snapshot", "save", device)
+	if info, err := os.Lstat(device); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the device was replaced: %v, %v", info, err)
+	}
 	c.wantFailure(command.ExitFailed, "", "export", from, "--rev", "999999999", "--file", file+"y")
 	if _, err := os.Stat(file + "y"); err == nil {
 		t.Error("a failed export has left a file")

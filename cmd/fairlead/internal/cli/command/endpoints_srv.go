@@ -13,6 +13,7 @@ import (
 func (a *App) Endpoints(ctx context.Context) ([]string, error) {
 	f := &a.Conn
 	if f.DiscoverySRV == "" {
+		f.Endpoints = tidy(f.Endpoints)
 		if len(f.Endpoints) == 0 {
 			return nil, UsageError{errors.New("--endpoints names none")}
 		}
@@ -26,6 +27,16 @@ func (a *App) Endpoints(ctx context.Context) ([]string, error) {
 	}
 	f.Endpoints, f.DiscoverySRV = found, "" // looked up only once for a run
 	return found, nil
+}
+
+// tidy returns the endpoints as etcdctl takes them: "a, b," names two.
+func tidy(endpoints []string) (list []string) {
+	for _, ep := range endpoints {
+		if ep = strings.TrimSpace(ep); ep != "" {
+			list = append(list, ep)
+		}
+	}
+	return list
 }
 
 type srvLookup func(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)

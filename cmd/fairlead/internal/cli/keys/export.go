@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/transfer"
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 const exportHelp = `Write the keys that begin with PREFIX ("" for all) as they are at one revision, one JSON value per
@@ -37,8 +36,8 @@ func exportCommand(a *command.App) *cobra.Command {
 			if rev < 0 {
 				return command.Usage(errors.New("--rev is below 0"))
 			}
-			if info, err := os.Stat(file); err == nil && info.IsDir() {
-				return command.Usage(fmt.Errorf("--file: %s is a directory", file))
+			if _, err := wholefile.Target(file); err != nil {
+				return command.Usage(fmt.Errorf("--file: %w", err))
 			}
 			return a.Stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				if err := a.Reachable(ctx, c, "export"); err != nil {
@@ -53,32 +52,11 @@ func exportCommand(a *command.App) *cobra.Command {
 				if file == "" {
 					return write(a.Env.Stdout)
 				}
-				return whole(file, write)
+				return wholefile.Stream(file, 0o600, write)
 			})
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "write to this file instead of standard output")
 	c.Flags().Int64Var(&rev, "rev", 0, "the revision to export (0: the latest)")
 	return c
-}
-
-// whole writes a file that appears only when it is complete.
-func whole(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	var failed *os.PathError
-	if errors.As(err, &failed) {
-		return fmt.Errorf("%s: %w", path, failed.Err) // without the temporary name
-	}
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
