@@ -63,7 +63,7 @@ func outsideStream(k *auth.Keeper) grpc.StreamClientInterceptor {
 	}
 }
 
-// outsideError gives an error of a login gRPC's form, in which programs expect those of their calls.
+// outsideError gives an error of a login the form of gRPC, in which programs expect those of calls.
 func outsideError(ctx context.Context, err error) error {
 	if err == ctx.Err() {
 		return status.FromContextError(err).Err()
