@@ -92,8 +92,17 @@ func (f *feed) lookControl() error {
 	return err
 }
 
-// takeControl applies changes of the record, which is one key.
-func (f *feed) takeControl(r *clientv3.WatchResponse) {
+// takeControl applies changes of the record, which is one key. It reports whether the watch goes
+// on.
+func (f *feed) takeControl(r *clientv3.WatchResponse, ok bool) bool {
+	if !ok || r.Err() != nil {
+		return false
+	}
+	f.applyControl(r)
+	return true
+}
+
+func (f *feed) applyControl(r *clientv3.WatchResponse) {
 	f.controlRev = r.Header.Revision
 	if len(r.Events) == 0 {
 		return

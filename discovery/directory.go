@@ -135,7 +135,7 @@ func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 	} else {
 		ctx = client.Ctx()
 	}
-	d.clusters = []*cluster{{client: client}}
+	d.clusters = []*cluster{newCluster("", client)}
 	d.group = worker.New(ctx)
 	for _, o := range opts {
 		if o == nil {

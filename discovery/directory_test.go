@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -276,6 +277,31 @@ func TestDirectoryWiped(t *testing.T) {
 	}
 	awaitIDs(t, s, want...)
 	clienttest.Await(t, "the view is not stale", func() bool { return !s.Status().Stale })
+}
+
+// A file that could not be written, since its disk was full say, is written when it can be, without
+// another change. The failure is reported once.
+func TestFilesLater(t *testing.T) {
+	c := clienttest.Shared(t)
+	register(t, registrar(t, c), orders(t, "a"))
+	dir := filepath.Join(t.TempDir(), "files")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // there can be no directory of this name
+		t.Fatal(err)
+	}
+	problems := make(chan discovery.Problem, 10)
+	d := directory(t, c, discovery.WithFiles(dir), discovery.WithProblems(func(p discovery.Problem) { problems <- p }))
+	awaitIDs(t, subscribe(t, d), "a")
+	clienttest.Receive(t, "the problem", problems)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "the file", func() bool {
+		list, _ := filepath.Glob(filepath.Join(dir, "*.json")) // the pattern is valid
+		return len(list) == 1
+	})
+	if len(problems) > 0 {
+		t.Errorf("again: %v", (<-problems).Err)
+	}
 }
 
 // A process can start while etcd is away.

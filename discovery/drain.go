@@ -7,6 +7,7 @@ package discovery
 // which an instance drains are acknowledged.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,13 +43,13 @@ func watchersPrefix(service string) string { return watchersBase + url.PathEscap
 
 // announce announces a feed: it writes the revision that the feed's subscriptions have seen.
 func (f *feed) announce(context.Context) {
-	k, err := f.cluster.announcer.Keep(
-		f.ctx,
-		watchersPrefix(f.service)+url.PathEscape(f.d.announceAs),
-		"0",
-		WithTakeover(),
-	)
-	if err != nil {
+	var k *Kept
+	var err error
+	ended := turn(f.ctx, f.cluster.announces, func() {
+		key := watchersPrefix(f.service) + url.PathEscape(f.d.announceAs)
+		k, err = f.cluster.announcer.Keep(f.ctx, key, "0", WithTakeover())
+	})
+	if err = cmp.Or(ended, err); err != nil {
 		if f.ctx.Err() == nil {
 			f.problem("", fmt.Errorf("not announced, so drains do not wait for this process: %w", err))
 		}
@@ -64,7 +65,8 @@ func (f *feed) announce(context.Context) {
 			timer.Reset(late.next())
 		case <-timer.C:
 			if seen := late.due(time.Now()); seen > done {
-				if err := k.Set(f.ctx, strconv.FormatInt(seen, 10)); err == nil {
+				apart(func() { err = k.Set(f.ctx, strconv.FormatInt(seen, 10)) })
+				if err == nil {
 					done = seen
 				}
 			}

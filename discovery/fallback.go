@@ -44,11 +44,48 @@ func WithFallback(cluster string, client *clientv3.Client) DirectoryOption {
 type cluster struct {
 	name      string // empty for the first
 	client    *clientv3.Client
-	announcer *Registrar // nil if not announced
+	announcer *Registrar    // nil if not announced
+	lists     chan struct{} // a token for each feed that lists
+	announces chan struct{} // one for each that begins to announce itself
 
 	mu      sync.Mutex // guards what follows
 	looked  time.Time
 	answers bool // as of then
+}
+
+// mostAtOnce is how many feeds of a cluster list, and how many announce themselves, at a time:
+// enough to keep a member busy. All of a thousand at once would take far more memory than what
+// they leave.
+const mostAtOnce = 32
+
+func newCluster(name string, client *clientv3.Client) *cluster {
+	return &cluster{
+		name: name, client: client, lists: make(chan struct{}, mostAtOnce), announces: make(chan struct{}, mostAtOnce),
+	}
+}
+
+// turn runs f on a stack of its own when fewer than mostAtOnce others run; it fails if ctx ends
+// first. A stack that has grown never becomes small again, so a goroutine that lives for long keeps
+// its own small.
+func turn(ctx context.Context, turns chan struct{}, f func()) error {
+	select {
+	case turns <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-turns }()
+	apart(f)
+	return nil
+}
+
+// apart runs f on a stack of its own.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 // reachableFor is how long an answer to "does the cluster answer" is reused: short beside
@@ -84,7 +121,7 @@ func (d *Directory) addCluster(name string, client *clientv3.Client) {
 			return
 		}
 	}
-	d.clusters = append(d.clusters, &cluster{name: name, client: client})
+	d.clusters = append(d.clusters, newCluster(name, client))
 }
 
 // files returns the directory of the cluster's files. A service's file ends in .json.

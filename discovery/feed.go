@@ -87,7 +87,7 @@ func (f *feed) run(context.Context) {
 		defer f.store.save(f)
 	}
 	for failures := 0; f.ctx.Err() == nil; {
-		listed, err := f.list()
+		listed, err := f.listInTurn()
 		f.read(err)
 		if err == nil {
 			failures = 0
@@ -98,7 +98,7 @@ func (f *feed) run(context.Context) {
 		}
 		if err != nil {
 			f.leave()
-			f.fromFile()
+			apart(f.fromFile)
 			_ = backoff.Sleep(f.ctx, retry.Wait(failures))
 			failures++
 		}
@@ -129,13 +129,25 @@ func refused(err error) bool {
 	return false
 }
 
-// list reads all records and makes the tree equal to them.
-func (f *feed) list() (*clientv3.Listing, error) {
+// listInTurn waits for its turn, for as long as for a page, and lists.
+func (f *feed) listInTurn() (listed *clientv3.Listing, err error) {
+	try := listTry
+	if f.view.Load() == nil && f.store != nil {
+		try = fileAfter
+	}
+	ctx, cancel := context.WithTimeout(f.ctx, try)
+	defer cancel()
+	if late := turn(ctx, f.cluster.lists, func() { listed, err = f.list(try) }); late != nil {
+		return nil, late
+	}
+	return listed, err
+}
+
+// list reads all records and makes the tree equal to them. It tries each page for a limited time.
+func (f *feed) list(try time.Duration) (*clientv3.Listing, error) {
 	found := make(map[string]*Instance)
 	pages := follow.PrefixPages(f.cluster.client, f.prefix)
-	if pages.Try = listTry; f.view.Load() == nil && f.store != nil {
-		pages.Try = fileAfter
-	}
+	pages.Try = try
 	for pages.More() {
 		r, err := pages.Next(f.ctx)
 		if err != nil {
@@ -188,9 +200,10 @@ func (f *feed) problem(key string, err error) {
 	f.d.problem(Problem{f.service, key, err, f.cluster.name})
 }
 
-// follow applies the changes after a listing until the watch ends.
+// follow applies the changes after a listing until the watch ends. It waits nearly all of the time,
+// with its stack, so what is not for waiting is done in methods.
 func (f *feed) follow(listed *clientv3.Listing) error {
-	w := follow.Open(f.ctx, f.cluster.client, f.prefix, clientv3.WithPrefix(), clientv3.WithListing(listed))
+	w := f.followRecords(listed)
 	defer w.Close()
 	var changes, controls clientv3.WatchChan
 	cw, controlsOpened := f.followControl()
@@ -205,21 +218,15 @@ func (f *feed) follow(listed *clientv3.Listing) error {
 		select {
 		case changes = <-w.Opened:
 		case r, ok := <-changes:
-			if !ok {
-				return errWatchEnded
-			}
-			if err := r.Err(); err != nil {
+			if err := f.take(&r, ok); err != nil {
 				return err
 			}
-			f.apply(&r)
 		case controls = <-controlsOpened:
 		case r, ok := <-controls:
-			if ok && r.Err() == nil {
-				f.takeControl(&r)
-				continue
+			if !f.takeControl(&r, ok) {
+				cw.Close()
+				cw, controls, controlsOpened = nil, nil, nil
 			}
-			cw.Close()
-			cw, controls, controlsOpened = nil, nil, nil
 		case <-tick.C:
 			f.look()
 			if cw == nil && f.controlDue() && f.lookControl() == nil {
@@ -231,7 +238,23 @@ func (f *feed) follow(listed *clientv3.Listing) error {
 	}
 }
 
+func (f *feed) followRecords(listed *clientv3.Listing) *follow.Opening {
+	return follow.Open(f.ctx, f.cluster.client, f.prefix, clientv3.WithPrefix(), clientv3.WithListing(listed))
+}
+
 var errWatchEnded = errors.New("discovery: the watch has ended")
+
+// take applies what was received from the watch.
+func (f *feed) take(r *clientv3.WatchResponse, ok bool) error {
+	if !ok {
+		return errWatchEnded
+	}
+	if err := r.Err(); err != nil {
+		return err
+	}
+	apart(func() { f.apply(r) })
+	return nil
+}
 
 // apply takes one response of the watch.
 func (f *feed) apply(r *clientv3.WatchResponse) {
@@ -297,8 +320,8 @@ func (f *feed) look() {
 		}
 		c.publish(f.view.Load().revision, !reachable)
 	}
-	if f.store != nil {
-		f.store.save(f)
+	if f.store.due() {
+		apart(func() { f.store.save(f) })
 	}
 }
 

@@ -13,13 +13,21 @@ import (
 	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
-// fileAfter is how long etcd may take to answer before a file is used.
-const fileAfter = time.Second
+const (
+	// fileAfter is how long etcd may take to answer before a file is used.
+	fileAfter = time.Second
+	// saveAgain is the time between tries to write a file, on a full disk for example.
+	saveAgain = 10 * time.Second
+)
 
 // store keeps a service's instances in a file.
 type store struct {
 	path  string
 	dirty atomic.Bool
+
+	// The goroutine of run's own.
+	failure string    // of the last try to write
+	next    time.Time // no earlier try after a failure, except at the end
 }
 
 // fileRecord is the content of a file.
@@ -36,6 +44,9 @@ func newStore(dir, service string) *store {
 	return &store{path: filepath.Join(dir, url.PathEscape(service)+".json")}
 }
 
+// due reports whether there is something to save.
+func (s *store) due() bool { return s != nil && s.dirty.Load() && !time.Now().Before(s.next) }
+
 // save writes the file if something has changed.
 func (s *store) save(f *feed) {
 	v := f.view.Load()
@@ -51,9 +62,15 @@ func (s *store) save(f *feed) {
 		Limits:    v.limits,
 	}
 	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
+	failure := ""
 	if err := s.write(rec); err != nil {
-		f.problem("", err)
+		s.dirty.Store(true)
+		s.next = time.Now().Add(saveAgain)
+		if failure = err.Error(); failure != s.failure {
+			f.problem("", err)
+		}
 	}
+	s.failure = failure
 }
 
 func (s *store) write(rec fileRecord) error {

@@ -18,8 +18,13 @@ import (
 	"testing"
 	"time"
 
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	ads "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"github.com/miekg/dns"
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
@@ -278,7 +283,7 @@ func put1(t testing.TB, c *etcdtest.Cluster, service string) {
 }
 
 // Clients that do not read, of events, of DNS over TCP and of xDS, hold up no other client, and
-// cost little.
+// cost little. Those of xDS go on asking.
 func TestAgentSlowReaders(t *testing.T) {
 	const each = 100
 	c := etcdtest.Start(t, etcdtest.Options{})
@@ -315,11 +320,9 @@ func TestAgentSlowReaders(t *testing.T) {
 				break
 			}
 		}
-		x := slow(a.xds)
-		if err := hello(x); err != nil {
-			t.Fatal(err)
-		}
+		flood(a.follow("slow"), "slow")
 	}
+	witness := a.follow("slow")
 	big := strings.Repeat("x", 20_000)
 	for n := range 100 {
 		in := &discovery.Instance{
@@ -334,12 +337,70 @@ func TestAgentSlowReaders(t *testing.T) {
 		}
 		put(t, client, discovery.JSON{}.Key(in), string(text))
 	}
-	t.Logf("%d slow readers: %s", len(conns), a.resident())
+	t.Logf("%d slow readers: %s", len(conns)+each, a.resident())
 	a.serves("beside slow readers", "slow", 1)
 	key, value := instance("slow", "two", "10.0.0.2:80")
 	put(t, client, key, value)
 	a.serves("a change beside slow readers", "slow", 2)
+	for n := 0; n < 2; {
+		got, err := witness.Recv()
+		if err != nil {
+			t.Fatalf("xDS beside slow readers, with %d endpoints: %v", n, err)
+		}
+		n = endpoints(t, got)
+		if err := witness.Send(&ads.DeltaDiscoveryRequest{TypeUrl: got.TypeUrl, ResponseNonce: got.Nonce}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	a.end()
+}
+
+// follow opens a stream of xDS, on a connection of its own, that follows a service.
+func (a *agent) follow(service string) ads.AggregatedDiscoveryService_DeltaAggregatedResourcesClient {
+	a.t.Helper()
+	conn, err := grpc.NewClient(a.xds, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { conn.Close() })
+	stream, err := ads.NewAggregatedDiscoveryServiceClient(conn).
+		DeltaAggregatedResources(clienttest.Within(a.t, clienttest.Long))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := stream.Send(&ads.DeltaDiscoveryRequest{
+		TypeUrl: resource.EndpointType, ResourceNamesSubscribe: []string{service},
+	}); err != nil {
+		a.t.Fatal(err)
+	}
+	return stream
+}
+
+// flood asks for a service again and again, without reading an answer, until the stream ends.
+func flood(stream ads.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, service string) {
+	names := []string{service}
+	leave := &ads.DeltaDiscoveryRequest{TypeUrl: resource.EndpointType, ResourceNamesUnsubscribe: names}
+	join := &ads.DeltaDiscoveryRequest{TypeUrl: resource.EndpointType, ResourceNamesSubscribe: names}
+	go func() {
+		for stream.Send(leave) == nil && stream.Send(join) == nil {
+		}
+	}()
+}
+
+// endpoints counts those of the first service in an answer.
+func endpoints(t *testing.T, answer *ads.DeltaDiscoveryResponse) (n int) {
+	t.Helper()
+	if len(answer.Resources) == 0 {
+		return 0
+	}
+	var all endpoint.ClusterLoadAssignment
+	if err := answer.Resources[0].Resource.UnmarshalTo(&all); err != nil {
+		t.Fatal(err)
+	}
+	for _, zone := range all.Endpoints {
+		n += len(zone.LbEndpoints)
+	}
+	return n
 }
 
 // Instances come and go a thousand times a second: at the end the agent has the same ones as etcd.
