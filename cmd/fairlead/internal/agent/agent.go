@@ -50,6 +50,7 @@ type Agent struct {
 	targets   *targetFile // nil without Prometheus' file
 	plane     *plane      // nil without xDS
 	servers   []*server
+	unlock    func() // lets another agent use the directory of files
 }
 
 // server is one address or socket where HTTP is served.
@@ -65,10 +66,11 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	a := &Agent{o: o}
+	a := &Agent{o: o, unlock: func() {}}
 	defer func() {
 		if err != nil {
 			a.closeListeners()
+			a.unlock()
 		}
 	}()
 	after := seenAfter
@@ -92,6 +94,11 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 		}
 		opts = append(opts, discovery.WithFiles(filepath.Join(o.Files, "services")))
 		if o.HTTP != "" || o.Socket != "" {
+			unlock, err := lockDir(o.Files)
+			if err != nil {
+				return nil, err
+			}
+			a.unlock = unlock
 			st = newState(filepath.Join(o.Files, "registrations.json"))
 		}
 	}
@@ -240,6 +247,7 @@ func (a *Agent) Where() (lines []string) {
 func (a *Agent) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer a.unlock()
 	defer a.directory.Close()
 	// These run longer than the requests, which need them.
 	parts := worker.New(context.WithoutCancel(ctx))

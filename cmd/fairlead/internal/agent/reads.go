@@ -134,7 +134,9 @@ type listing struct {
 	mu       sync.Mutex
 	services []serviceCount
 	revision int64
-	at       time.Time
+	at       time.Time // of the last read that did not fail; zero: there was none
+	err      error     // of the last read
+	failed   time.Time // when the last read that failed ended
 }
 
 func (a *api) list(r *http.Request) (int, any, error) {
@@ -142,23 +144,23 @@ func (a *api) list(r *http.Request) (int, any, error) {
 	return http.StatusOK, answer, err
 }
 
-// listing returns the list of all services, at most listEvery old if etcd answers.
+// listing returns the list of all services, at most listEvery old if etcd answers. Requests that
+// come during a read share its outcome: while etcd is away none waits for more than one of them.
 func (a *api) listing(ctx context.Context) (listAnswer, error) {
 	l := &a.listed
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stale := false
-	if l.at.IsZero() || time.Since(l.at) >= listEvery {
-		ctx, cancel := context.WithTimeout(ctx, loadWithin)
+	if time.Since(l.at) >= listEvery && (l.err == nil || time.Since(l.failed) >= listEvery) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadWithin)
 		defer cancel()
-		if err := a.read(ctx, l); err != nil {
-			if l.at.IsZero() {
-				return listAnswer{}, err
-			}
-			stale = true
+		if l.err = a.read(ctx, l); l.err != nil {
+			l.failed = time.Now()
 		}
 	}
-	return listAnswer{sureness{l.revision, stale, seconds(time.Since(l.at))}, l.services}, nil
+	if l.at.IsZero() {
+		return listAnswer{}, l.err
+	}
+	return listAnswer{sureness{l.revision, l.err != nil, seconds(time.Since(l.at))}, l.services}, nil
 }
 
 // read reads from etcd which services there are.

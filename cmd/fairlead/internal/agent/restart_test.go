@@ -2,10 +2,12 @@ package agent
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +136,22 @@ func TestBadState(t *testing.T) {
 	}
 }
 
+// A second agent with the same directory of files is refused: it would take over the registrations
+// of the first, and remove them, since their programs do not renew them there.
+func TestTwoAgentsWithOneDirectory(t *testing.T) {
+	client := clienttest.Shared(t)
+	o := Options{
+		Format: discovery.JSON{}, Base: discovery.DefaultBase, HTTP: "127.0.0.1:0", Files: t.TempDir(),
+		Say: func(string) {},
+	}
+	r := start(t, client, func(first *Options) { first.Files = o.Files })
+	if _, err := Listen(client, o); err == nil || !strings.Contains(err.Error(), "another agent uses "+o.Files) {
+		t.Fatalf("%v", err)
+	}
+	r.stop()
+	start(t, client, func(next *Options) { next.Files = o.Files }).want(200, nil, "GET", "/healthz", "")
+}
+
 // A registration that was renewed too long ago does not come back.
 func TestOldState(t *testing.T) {
 	client := clienttest.Shared(t)
@@ -152,4 +170,47 @@ func TestOldState(t *testing.T) {
 		t.Error("the old one is there")
 	}
 	r.want(204, nil, "DELETE", instance(t.Name(), "new"), "")
+}
+
+// While etcd is away, many clients that ask for the list of all services get it stale, and do not
+// wait for each other's reads: one after the other these would take two minutes.
+func TestListWithoutEtcd(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	r := start(t, clienttest.Dial(t, cluster.Endpoints()...), nil)
+	r.want(201, nil, "PUT", instance(t.Name(), "one"), `{"addresses":["10.0.0.1:80"]}`)
+	clienttest.Await(t, "the list", func() bool {
+		var l listAnswer
+		r.want(200, &l, "GET", "/v1/services", "")
+		return len(l.Services) == 1
+	})
+	if err := cluster.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cluster.Members()[0].Thaw() })
+	clienttest.Await(t, "a stale list", func() bool {
+		var l listAnswer
+		r.want(200, &l, "GET", "/v1/services", "")
+		return l.Stale && len(l.Services) == 1
+	})
+	ctx := clienttest.Within(t, clienttest.Long)
+	var clients sync.WaitGroup
+	for range 60 {
+		clients.Go(func() {
+			q, err := http.NewRequestWithContext(ctx, "GET", r.base+"/v1/services", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer, err := r.http.Do(q)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				t.Error(answer.Status)
+			}
+		})
+	}
+	clients.Wait()
 }

@@ -22,9 +22,8 @@ const (
 	// targetsEvery is how often the views are compared with those in the file: mostly pointers are
 	// compared.
 	targetsEvery = 200 * time.Millisecond
-	// namesEvery is how often the services that match a pattern are listed; namesWithin is how long
-	// etcd has for that.
-	namesEvery, namesWithin = 2 * time.Second, time.Second
+	// namesEvery is how often the services that match a pattern are listed.
+	namesEvery = 2 * time.Second
 )
 
 // targetFile writes Prometheus' file_sd. Only its own goroutine uses it.
@@ -70,9 +69,7 @@ func (t *targetFile) run(ctx context.Context) {
 func (t *targetFile) step(ctx context.Context) error {
 	if time.Since(t.listed) >= namesEvery {
 		t.listed = time.Now()
-		lctx, cancel := context.WithTimeout(ctx, namesWithin)
-		names, err := t.api.matching(lctx, t.patterns)
-		cancel()
+		names, err := t.api.matching(ctx, t.patterns)
 		if err != nil {
 			return err
 		}

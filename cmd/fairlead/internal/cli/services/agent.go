@@ -33,7 +33,8 @@ curl:
 
 An instance that is not renewed within its ttl is removed. While etcd is away, answers are the last
 known ones: "stale" and "age" say so. With --files these answers and the registrations survive a
-restart of the agent, if that takes no longer than the ttl of an instance.
+restart of the agent, if that takes no longer than the ttl of an instance. Each agent needs a
+directory of its own.
 
 On loopback anybody may read. Writing takes the socket, or a token from the file --tokens. That file
 has mode 0600 and a line for each token: the token, and the services that it may write. The name of
