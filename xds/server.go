@@ -42,6 +42,9 @@ const (
 	mostNames = 10_000
 	// mostBytes bounds a request; one with mostNames names is well below.
 	mostBytes = 4 << 20
+	// window is how much of a client's requests waits in memory while the client reads no answers.
+	// It is gRPC's least; without it, windows grow to 16 MiB with what clients send.
+	window = 64 << 10
 )
 
 // Server is a control plane. It serves xDS on the gRPC servers that it is registered with. Its
@@ -136,6 +139,7 @@ func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(mostBytes), grpc.MaxConcurrentStreams(100), grpc.ConnectionTimeout(10 * time.Second),
 		grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.KeepaliveEnforcementPolicy(
 			keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true},
 		),
