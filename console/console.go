@@ -53,11 +53,12 @@ type Console struct {
 	tickets  tickets
 	turns    turns
 	// operating is held by the operation that is running: there is only one at a time.
-	operating sync.Mutex
-	name      string  // of the cluster
-	mistakes  []error // what is wrong with the options
-	group     *worker.Group
-	mux       *http.ServeMux
+	operating     sync.Mutex
+	defragmenting defragmenting
+	name          string  // of the cluster
+	mistakes      []error // what is wrong with the options
+	group         *worker.Group
+	mux           *http.ServeMux
 }
 
 // New makes a console that uses a client, which the caller still owns. It fails with [ErrNoWayIn]

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -80,6 +81,7 @@ func (e *examiner) run(ctx context.Context) {
 			return
 		}
 		if f != nil && err == nil {
+			f.Defragmenting = e.c.defragmenting.since(start)
 			for len(recent) > 0 && f.Now.Sub(recent[0].Now) >= healthWindow {
 				recent = recent[1:]
 			}
@@ -170,4 +172,35 @@ func (e *examiner) publish(h *health) {
 		}
 		ch <- h
 	}
+}
+
+// defragmenting is the member that the console defragments, or defragmented last. The member does
+// not answer meanwhile.
+type defragmenting struct {
+	mu    sync.Mutex // guards what follows
+	id    uint64
+	ended time.Time // zero as long as it goes on
+}
+
+// begin notes that it begins for a member; the function that it returns notes the end.
+func (d *defragmenting) begin(id string) (end func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.id, _ = strconv.ParseUint(id, 16, 64) // the plan has written it in this form
+	d.ended = time.Time{}
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.ended = time.Now()
+	}
+}
+
+// since returns the member that was being defragmented at that time or later, 0 if there was none.
+func (d *defragmenting) since(at time.Time) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended.IsZero() || d.ended.After(at) {
+		return d.id
+	}
+	return 0
 }

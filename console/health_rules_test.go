@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,5 +151,36 @@ func TestRequestsCountOnce(t *testing.T) {
 		if got := sum.add(c.list); got != c.want {
 			t.Errorf("%d: %v, want %v", n, got, c.want)
 		}
+	}
+}
+
+// TestDefragmenting: an examination during which a member was defragmented at any time knows it.
+func TestDefragmenting(t *testing.T) {
+	var d defragmenting
+	before := time.Now()
+	if id := d.since(before); id != 0 {
+		t.Errorf("before the first: %x", id)
+	}
+	end := d.begin("1f")
+	if id := d.since(time.Now()); id != 0x1f {
+		t.Errorf("meanwhile: %x", id)
+	}
+	end()
+	after := time.Now().Add(time.Nanosecond)
+	if id := d.since(before); id != 0x1f {
+		t.Errorf("ended during the examination: %x", id)
+	}
+	if id := d.since(after); id != 0 {
+		t.Errorf("ended before it: %x", id)
+	}
+	d.begin("2")
+	if id := d.since(after); id != 2 {
+		t.Errorf("the next: %x", id)
+	}
+	o := &overview{Members: []member{{ID: "1", Error: "dead"}, {ID: "2", Error: "silent"}, {Error: "never seen"}}}
+	o.excuse(d.since(after))
+	if all := o.Members; all[0].Error != "dead" || !strings.Contains(all[1].Error, "defragmented") ||
+		all[2].Error != "never seen" {
+		t.Errorf("in the overview: %+v", all)
 	}
 }

@@ -193,6 +193,9 @@ func (p *plan) wait(r *request, i int, out *writer) (note string, err error) {
 	done, away := make(chan struct{}), make(chan time.Duration)
 	both.Go(func() {
 		defer close(done)
+		if p.Operation.Action == "defragment" {
+			defer r.session.owner.c.defragmenting.begin(p.targets[i])()
+		}
 		note, err = p.do(ctx, r.client, p.targets[i])
 	})
 	both.Go(func() { p.lookout(ctx, r.client, p.targets[i], away) })

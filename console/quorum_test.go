@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,39 @@ func (in *interrupted) test(t *testing.T, way away) {
 		put(t, client, "k", "2") // the same revision can be compacted only once
 	}
 	in.again(p, op, all[len(all)-1].Outcome)
+}
+
+// TestADefragmentedMemberElsewhereFreezes: the console has no endpoint that leads to the member. The
+// client watches over it all the same, as long as the request lasts.
+func TestADefragmentedMemberElsewhereFreezes(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	followers := cluster.Followers(t)
+	far := followers[1]
+	client := clienttest.Dial(t, followers[0].Endpoint)
+	p := serve(t, client, console.WithToken(secret))
+	p.signIn()
+	for i := range 60 { // enough to take a while
+		put(t, client, fmt.Sprint("large/", i), strings.Repeat("v", 1_000_000))
+	}
+	pl := p.plan(map[string]any{"action": "defragment"})
+	at := slices.IndexFunc(pl.Steps, func(step string) bool { return strings.Contains(step, far.Name) })
+	if at < 0 {
+		t.Fatalf("%s is not in %q", far.Name, pl.Steps)
+	}
+	frozen, done := false, false
+	last := p.follow(pl, func(one progress) {
+		if one.State == "running" && one.Step == at && !frozen {
+			frozen = true
+			if err := far.Freeze(); err != nil {
+				t.Error(err)
+			}
+		}
+		done = done || one.State == "done" && one.Step == at
+	})
+	if last.Error == "" || !frozen || done {
+		t.Errorf("frozen %v, done %v, in the end %+v", frozen, done, last)
+	}
+	t.Log(last.Error)
 }
 
 // again starts the operation once more, when the members are back.

@@ -70,7 +70,7 @@ func (p *sampler) run(ctx context.Context) {
 			words = p.words()
 			who, listed = p.c.list(ctx, p.client), time.Now()
 		}
-		o := survey(ctx, p.client, who)
+		o := p.c.survey(ctx, p.client, who)
 		if n%countEvery == 0 &&
 			// after the survey: metrics take members some milliseconds, which would show as latency
 			p.c.pages != nil {

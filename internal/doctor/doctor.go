@@ -34,6 +34,9 @@ type Facts struct {
 	AuthOn    *bool // nil if unknown
 	Remote    bool  // some endpoint is not on this machine
 	Secure    bool  // the connection is encrypted
+	// Defragmenting is the member that the caller is defragmenting; 0 without one. It answers no
+	// requests meanwhile, and nothing is wrong with it.
+	Defragmenting uint64
 	// OwnCertificate is the client's certificate; nil if it has none.
 	OwnCertificate *x509.Certificate
 }

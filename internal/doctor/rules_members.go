@@ -39,11 +39,17 @@ func nobody(f *Facts) []Finding {
 // silent returns the voting members that do not answer.
 func silent(f *Facts) (list []*Member) {
 	for _, m := range f.Members {
-		if _, st := m.status(); st == nil && !m.Learner && !m.neverStarted() {
+		if _, st := m.status(); st == nil && !m.Learner && !m.neverStarted() && !f.defragments(m) {
 			list = append(list, m)
 		}
 	}
 	return list
+}
+
+// defragments reports whether a member is silent because it is being defragmented.
+func (f *Facts) defragments(m *Member) bool {
+	_, st := m.status()
+	return st == nil && m.ID != 0 && m.ID == f.Defragmenting
 }
 
 func (m *Member) neverStarted() bool { return m.Name == "" && m.ID != 0 && len(m.URLs) == 0 }
@@ -79,7 +85,7 @@ func voters(f *Facts) (all, answering int) {
 			continue
 		}
 		all++
-		if _, st := m.status(); st != nil {
+		if _, st := m.status(); st != nil || f.defragments(m) {
 			answering++
 		}
 	}
@@ -102,6 +108,15 @@ func availability(f *Facts) (list []Finding) {
 		after = fmt.Sprintf("; just a quorum is left (%d of %d): one more failure stops the cluster", answering, all)
 	}
 	for _, m := range f.Members {
+		if f.defragments(m) {
+			list = append(list, warning(
+				"defragmenting",
+				"wait until it is done",
+				"%s is being defragmented",
+				m.subject(),
+			).of(m.title()).run("endpoint status --cluster"))
+			continue
+		}
 		if m.neverStarted() {
 			list = append(list, warning(
 				"never-started",

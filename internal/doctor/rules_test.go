@@ -57,6 +57,20 @@ func TestRules(t *testing.T) {
 		{"one is away", func(f *Facts) { f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}} },
 			[]string{"problem: member m1 does not answer; just a quorum is left (2 of 3): one more failure stops the " +
 				"cluster"}},
+		{"one is being defragmented", func(f *Facts) {
+			f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
+			f.Defragmenting = 2
+		}, []string{"warning: member m1 is being defragmented"}},
+		{"one is being defragmented, another away", func(f *Facts) {
+			for i := range 2 {
+				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
+			}
+			f.Defragmenting = 2
+		}, []string{
+			"problem: member m0 does not answer; just a quorum is left (2 of 3)",
+			"warning: member m1 is being defragmented",
+		}},
+		{"the defragmentation has just ended", func(f *Facts) { f.Defragmenting = 2 }, nil},
 		{"no quorum", func(f *Facts) {
 			for i := range 2 {
 				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}

@@ -12,7 +12,8 @@ const etcdctlText = `Commands, arguments, flags, ETCDCTL_ variables and the outp
 Exit codes
   Wrong usage is always 2; etcdctl ends with 128, 1, 3 or 4, and for an unknown command of a family ("lease nosuch") it
   shows help and ends with 0. From the one code a script learns that nothing was sent.
-  If no endpoint could be used the code is 3; etcdctl ends with 1, as for a refusal.
+  If no endpoint could be used the code is 3, and 4 if lock or elect loses what it holds; etcdctl ends with 1, as for a
+  refusal.
   Every other failure is 1. etcdctl ends with 5 if snapshot save cannot write its file, with 2 if lease keep-alive --once finds
   no lease, and with 0 if lease keep-alive loses it: a script would believe that it is held.
   lock NAME PROGRAM ends with 127 or 126 if the program cannot be run, as a shell does; etcdctl with 1.
@@ -29,7 +30,8 @@ Arguments
   A flag beside its ETCDCTL_ variable wins, so that one call can differ from the rest; etcdctl refuses both. So does the key of
   watch beside ETCDCTL_WATCH_KEY.
   put KEY without a value takes standard input, an empty one too; etcdctl needs at least one byte there.
-  user add and user passwd need a password in standard input; if there is none, etcdctl sets an empty one.
+  user add and user passwd need a password in standard input; if there is none, etcdctl sets an empty one. So does --user
+  NAME, which etcdctl then ignores.
   txn's input may end after any line; the parts that are missing are empty. etcdctl needs every empty line.
   get --count-only works in every format; etcdctl needs fields.
   elect NAME without a proposal prints each leader, as with --listen; etcdctl needs one of them.
