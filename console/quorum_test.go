@@ -232,8 +232,8 @@ func (in *interrupted) test(t *testing.T, way away) {
 	in.again(p, op, all[len(all)-1].Outcome)
 }
 
-// TestADefragmentedMemberElsewhereFreezes: the console has no endpoint that leads to the member. The
-// client watches over it all the same, as long as the request lasts.
+// TestADefragmentedMemberElsewhereFreezes: the console has no endpoint that leads to the member.
+// The client watches over it all the same, as long as the request lasts.
 func TestADefragmentedMemberElsewhereFreezes(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	followers := cluster.Followers(t)
