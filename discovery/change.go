@@ -23,7 +23,9 @@ type step struct {
 func (f *feed) begin() *changeset { return &changeset{f: f, now: time.Now()} }
 
 func (c *changeset) put(key string, in *Instance) {
-	c.f.guard.registered(key, c.now)
+	if c.f.guard.registered(key, c.now) {
+		c.drop(twinKey(key))
+	}
 	c.replace(key, in)
 }
 
@@ -38,7 +40,7 @@ func (c *changeset) replace(key string, in *Instance) {
 // remove takes an instance out, unless it is protected.
 func (c *changeset) remove(key string) {
 	in, ok := c.f.tree.Get(key)
-	if !ok {
+	if !ok || c.dropTwin(key) {
 		return
 	}
 	if keep, first := c.f.guard.keeps(key, in, c.f.tree.Len(), c.now); keep {

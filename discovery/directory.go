@@ -116,6 +116,10 @@ const DefaultReturnHold = DefaultTTL * time.Second
 // instances come back the time is extended, to at most six times as long. Use the longest TTL of
 // the services' registrars; the default is [DefaultReturnHold], 0 holds nothing. An instance that
 // was draining is not held.
+//
+// If a restored etcd has an older record of an instance, with other addresses, an earlier run of it
+// is there again until its lease ends, and the present one can register only then. The view has
+// both for that time, 3 s more than otherwise, under the same id.
 func WithReturnHold(d time.Duration) DirectoryOption {
 	return directoryOption(func(o *Directory) {
 		if d < 0 {

@@ -146,6 +146,7 @@ func (f *feed) listInTurn() (listed *clientv3.Listing, err error) {
 // list reads all records and makes the tree equal to them. It tries each page for a limited time.
 func (f *feed) list(try time.Duration) (*clientv3.Listing, error) {
 	found := make(map[string]*Instance)
+	var older []string // see twin.go
 	pages := follow.PrefixPages(f.cluster.client, f.prefix)
 	pages.Try = try
 	for pages.More() {
@@ -154,8 +155,13 @@ func (f *feed) list(try time.Duration) (*clientv3.Listing, error) {
 			return nil, err
 		}
 		for _, kv := range r.Kvs {
-			if in := f.decode(kv); in != nil {
-				found[string(kv.Key)] = in
+			in := f.decode(kv)
+			if in == nil {
+				continue
+			}
+			found[string(kv.Key)] = in
+			if f.older(kv, in) {
+				older = append(older, string(kv.Key))
 			}
 		}
 	}
@@ -167,10 +173,11 @@ func (f *feed) list(try time.Duration) (*clientv3.Listing, error) {
 		f.guard.back(c.now)
 	}
 	for _, key := range f.tree.Keys() {
-		if found[key] == nil {
+		if found[key] == nil && !isTwin(key) {
 			c.remove(key)
 		}
 	}
+	c.doubt(older, found)
 	for key, in := range found {
 		c.put(key, in)
 	}
@@ -316,7 +323,7 @@ func (f *feed) look() {
 	if due := f.guard.due(time.Now()); len(due) > 0 {
 		c := f.begin()
 		for _, key := range due {
-			c.drop(key)
+			c.release(key)
 		}
 		c.publish(f.view.Load().revision, !reachable)
 	}

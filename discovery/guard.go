@@ -28,7 +28,15 @@ type guard struct {
 const returnLimit = 6
 
 // back notes that the view had been away and has come back.
-func (g *guard) back(now time.Time) { g.returned, g.until = now, now.Add(g.hold) }
+func (g *guard) back(now time.Time) { g.returned, g.until = now, later(g.until, now.Add(g.hold)) }
+
+// promoted is how much longer than its TTL a lease lives that nobody renews, when etcd was restored
+// from a backup that has it: etcd adds the time of an election, and looks for ended leases twice a
+// second. The rest is for the owner of the key, which waits for that.
+const promoted = 3 * time.Second
+
+// restored notes that etcd has records from before those that the view knew.
+func (g *guard) restored(now time.Time) { g.until = later(g.until, now.Add(g.hold+promoted)) }
 
 // keeps reports whether a vanished instance stays, and whether it is the first of several that
 // vanished together. present is the number of instances, this one included.
@@ -75,16 +83,18 @@ func (g *guard) let(key string) (held bool) {
 	return false
 }
 
-// registered notes that an instance is registered. As long as vanished instances come back, the
-// others get more time: ten thousand do not register again within a moment.
-func (g *guard) registered(key string, now time.Time) {
+// registered notes that an instance is registered, and reports whether it was held. As long as
+// vanished instances come back, the others get more time: ten thousand do not register again within
+// a moment.
+func (g *guard) registered(key string, now time.Time) (held bool) {
 	if !g.let(key) {
-		return
+		return false
 	}
 	g.until = later(g.until, now.Add(g.hold/2))
 	if limit := g.returned.Add(returnLimit * g.hold); limit.Before(g.until) {
 		g.until = limit
 	}
+	return true
 }
 
 func later(a, b time.Time) time.Time {

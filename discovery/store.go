@@ -61,7 +61,12 @@ func (s *store) save(f *feed) {
 		Split:     v.split,
 		Limits:    v.limits,
 	}
-	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
+	v.tree.Scan(func(key string, in *Instance) bool {
+		if !isTwin(key) {
+			rec.Instances[key] = in
+		}
+		return true
+	})
 	failure := ""
 	if err := s.write(rec); err != nil {
 		s.dirty.Store(true)

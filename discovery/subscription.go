@@ -209,7 +209,7 @@ func (s *Subscription) take() (c Change, ok bool) {
 		c = between(s.last, view)
 		s.used.pending = nil
 	default:
-		c = t.changes()
+		c = t.changes(view)
 	}
 	if t != s.used {
 		t.pending = make(map[string]step)
@@ -226,10 +226,13 @@ func (s *Subscription) take() (c Change, ok bool) {
 	return c, ok
 }
 
-// changes returns the pending changes; s.mu is held.
-func (t *track) changes() (c Change) {
+// changes returns the pending changes up to a view; s.mu is held.
+func (t *track) changes(v *View) (c Change) {
 	for _, st := range t.pending {
+		twinOf := v.twinOf(st.key)
 		switch {
+		case twinOf != nil: // the id has neither come nor gone
+			c.Updated = append(c.Updated, twinOf)
 		case st.before == nil && st.after != nil:
 			c.Added = append(c.Added, st.after)
 		case st.before != nil && st.after == nil:
