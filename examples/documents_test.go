@@ -70,16 +70,18 @@ func flat(code string) string {
 // TestDocumentsGo: each piece of Go in the documents is in a program that compiles.
 func TestDocumentsGo(t *testing.T) {
 	var code strings.Builder
-	paths, err := filepath.Glob("snippets/*.go")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no snippets: %v", err)
-	}
-	for _, path := range paths {
-		code.WriteString(flat(readText(t, path)))
+	for _, pattern := range []string{"snippets/*.go", "../adapters/*/example_test.go"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("no snippets: %v", err)
+		}
+		for _, path := range paths {
+			code.WriteString(flat(readText(t, path)))
+		}
 	}
 	for _, b := range blocks(t, "go") {
 		if !strings.Contains(code.String(), "\n"+flat(b.text)) {
-			t.Errorf("%s: this is not in examples/snippets:\n%s", b.document, b.text)
+			t.Errorf("%s: this is in no snippet and in no example of an adapter:\n%s", b.document, b.text)
 		}
 	}
 }

@@ -3,9 +3,13 @@ package otel_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/embedded"
+	"go.opentelemetry.io/otel/metric/noop"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/fairlead-go/fairlead/adapters/otel"
@@ -115,4 +119,62 @@ func TestServices(t *testing.T) {
 	if err := services.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// The document has each metric, with its unit.
+func TestServicesAreDocumented(t *testing.T) {
+	document, err := os.ReadFile("../../docs/services.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &naming{}
+	if _, err := otel.NewServices(m); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.cells) == 0 {
+		t.Error("no metric")
+	}
+	for _, cell := range m.cells {
+		if !strings.Contains(string(document), cell) {
+			t.Errorf("docs/services.md has no %s", cell)
+		}
+	}
+}
+
+// naming collects the metrics as they are to stand in a table.
+type naming struct {
+	embedded.MeterProvider
+	cells []string
+}
+
+func (n *naming) Meter(string, ...metric.MeterOption) metric.Meter { return namingMeter{n: n} }
+
+type namingMeter struct {
+	noop.Meter
+	n *naming
+}
+
+func (m namingMeter) note(name, unit string) {
+	cell := "| `" + name + "` "
+	if unit == "s" || unit == "%" {
+		cell += "(" + unit + ") "
+	}
+	m.n.cells = append(m.n.cells, cell+"|")
+}
+
+func (m namingMeter) Int64Counter(name string, o ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	m.note(name, metric.NewInt64CounterConfig(o...).Unit())
+	return m.Meter.Int64Counter(name, o...)
+}
+
+func (m namingMeter) Float64Counter(name string, o ...metric.Float64CounterOption) (metric.Float64Counter, error) {
+	m.note(name, metric.NewFloat64CounterConfig(o...).Unit())
+	return m.Meter.Float64Counter(name, o...)
+}
+
+func (m namingMeter) Float64ObservableGauge(
+	name string, o ...metric.Float64ObservableGaugeOption,
+) (metric.Float64ObservableGauge, error) {
+	m.note(name, metric.NewFloat64ObservableGaugeConfig(o...).Unit())
+	return m.Meter.Float64ObservableGauge(name, o...)
 }

@@ -119,3 +119,12 @@ func ExampleServices() {
 	// fairlead_view_used
 	// drains of 1 service <nil>
 }
+
+func ExampleServices_Picking() {
+	var directory *discovery.Directory // your own
+
+	s := prom.NewServices()
+	prometheus.MustRegister(s)
+	transport := httpdisc.New(directory, httpdisc.WithPicking(s.Picking())) // grpcdisc.NewBuilder takes the same option
+	s.Follow("orders", func() []pick.Status { return transport.Statuses("orders") })
+}

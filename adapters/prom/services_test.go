@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -179,5 +181,29 @@ fairlead_view_used{cluster="east",service="s"} 0
 	services.FollowViews("s", nil)
 	if n := testutil.CollectAndCount(services, "fairlead_view_stale"); n != 0 {
 		t.Errorf("%d series of a service that is not followed any more", n)
+	}
+}
+
+// The document has each metric, with its labels.
+func TestServicesAreDocumented(t *testing.T) {
+	document, err := os.ReadFile("../../docs/services.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(chan *prometheus.Desc, 100)
+	prom.NewServices().Describe(all)
+	close(all)
+	about := regexp.MustCompile(`fqName: "([^"]*)".*variableLabels: {([^}]*)}`)
+	for d := range all {
+		m := about.FindStringSubmatch(d.String())
+		if m == nil {
+			t.Fatalf("what is %s?", d)
+		}
+		row := "\n| `" + m[1] + "` | `fairlead."
+		_, rest, ok := strings.Cut(string(document), row)
+		line, _, _ := strings.Cut(rest, "\n")
+		if labels := strings.ReplaceAll(m[2], ",", ", "); !ok || !strings.Contains(line, " | "+labels+" |") {
+			t.Errorf("docs/services.md has no row for %s with the labels %s", m[1], labels)
+		}
 	}
 }
