@@ -57,6 +57,9 @@ func Stream(path string, mode fs.FileMode, write func(io.Writer) error) error {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
+		if errors.As(err, &failed) && failed.Path == tmp.Name() {
+			failed.Path = path // so that callers see that a failure, of a full disk say, is still the same
+		}
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -79,5 +80,19 @@ func TestWriteThroughLinks(t *testing.T) {
 	}
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 3 {
 		t.Errorf("left behind: %v, %v", list, err)
+	}
+}
+
+// On a full disk every try fails with the same text, so that it is reported once: the temporary name
+// is not in it.
+func TestFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	for range 2 {
+		err := Stream(path, 0o600, func(w io.Writer) error {
+			return &os.PathError{Op: "write", Path: w.(*os.File).Name(), Err: syscall.ENOSPC} // as os does
+		})
+		if want := "write " + path + ": " + syscall.ENOSPC.Error(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
