@@ -73,4 +73,7 @@ func IsConnCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed) || etcderr.Code(err) == codes.Canceled
 }
 
+// errNilContext is not inlined: its copies made programs larger.
+//
+//go:noinline
 func errNilContext(method string) error { return etcderr.Invalid(method, "the context is nil") }

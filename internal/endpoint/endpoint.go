@@ -47,14 +47,11 @@ var ErrNone = errors.New("no endpoints given")
 // Parse parses one endpoint. The error names the string and what is wrong.
 func Parse(raw string) (Endpoint, error) {
 	e := Endpoint{Raw: raw, Network: "tcp"}
-	bad := func(format string, args ...any) (Endpoint, error) {
-		return Endpoint{}, fmt.Errorf("endpoint %q: %s", raw, fmt.Sprintf(format, args...))
-	}
 	if raw == "" {
-		return bad("is empty")
+		return mistake(raw, "is empty")
 	}
 	if strings.TrimSpace(raw) != raw || strings.ContainsAny(raw, " \t\r\n\x00") {
-		return bad("contains white space or control characters")
+		return mistake(raw, "contains white space or control characters")
 	}
 	scheme, rest, found := strings.Cut(raw, "://")
 	if !found {
@@ -73,43 +70,50 @@ func Parse(raw string) (Endpoint, error) {
 		e.Security = Secure
 	case "unix":
 	default:
-		return bad("unknown scheme %q, want http, https, unix or unixs", scheme)
+		return mistake(raw, "unknown scheme %q, want http, https, unix or unixs", scheme)
 	}
 	if scheme == "unix" || scheme == "unixs" {
 		if rest == "" {
-			return bad("the path of the socket is missing")
+			return mistake(raw, "the path of the socket is missing")
 		}
 		e.Network, e.Addr = "unix", rest
 		return e, nil
 	}
 	rest = strings.TrimSuffix(rest, "/")
 	if strings.ContainsAny(rest, "/?#") {
-		return bad("has a path or query; only host and port are used")
+		return mistake(raw, "has a path or query; only host and port are used")
 	}
 	if strings.Contains(rest, "@") {
-		return bad("carries user information; use Username and Password")
+		return mistake(raw, "carries user information; use Username and Password")
 	}
 	host, port, err := net.SplitHostPort(rest)
 	if err != nil {
 		var ae *net.AddrError
 		if errors.As(err, &ae) {
-			return bad("%s", ae.Err)
+			return mistake(raw, "%s", ae.Err)
 		}
-		return bad("%v", err)
+		return mistake(raw, "%v", err)
 	}
 	if host == "" {
-		return bad("the host is missing")
+		return mistake(raw, "the host is missing")
 	}
 	if strings.Contains(host, ":") {
 		if _, err := netip.ParseAddr(host); err != nil {
-			return bad("%q is not an IPv6 address", host)
+			return mistake(raw, "%q is not an IPv6 address", host)
 		}
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return bad("%q is not a port number", port)
+		return mistake(raw, "%q is not a port number", port)
 	}
 	e.Addr = net.JoinHostPort(host, port)
 	return e, nil
+}
+
+// mistake says what is wrong with raw. It is not inlined: its copies made programs larger.
+//
+//go:noinline
+func mistake(raw, format string, args ...any) (Endpoint, error) {
+	return Endpoint{}, fmt.Errorf("endpoint %q: %s", raw, fmt.Sprintf(format, args...))
 }
 
 // ParseAll parses a client's whole list. An empty list is ErrNone; endpoints

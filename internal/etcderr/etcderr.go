@@ -155,7 +155,9 @@ var ErrClosed = errors.New("the client is closed")
 // errClosed is ErrClosed in gRPC's form, equal to gRPC's own error for a closed connection.
 var errClosed = fmt.Errorf("%w: %w", ErrClosed, status.Error(codes.Canceled, "grpc: the client connection is closing"))
 
-// Closed returns the error of a call on a closed client.
+// Closed returns the error of a call on a closed client. It is not inlined, as Invalid.
+//
+//go:noinline
 func Closed(method string) *Error {
 	return &Error{Method: method, Status: codes.Canceled, Cause: errClosed, Unexecuted: true}
 }

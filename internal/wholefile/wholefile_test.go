@@ -83,8 +83,8 @@ func TestWriteThroughLinks(t *testing.T) {
 	}
 }
 
-// On a full disk every try fails with the same text, so that it is reported once: the temporary name
-// is not in it.
+// On a full disk every try fails with the same text, so that it is reported once: the temporary
+// name is not in it.
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	for range 2 {
