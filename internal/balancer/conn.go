@@ -26,9 +26,9 @@ type conn struct {
 	quorum   activity     // attempts that need the cluster's agreement
 	lastByte atomic.Int64 // Set.now of the last bytes that came
 	asked    atomic.Int64 // Set.now of the probe for life that waits for an answer; 0: none
-	pondered atomic.Int64 // the same of the probe for consensus
-	opened   atomic.Int64 // Set.now when a stream of its owner's began last
-	usedAt   atomic.Int64 // Set.now when it last had work, of a lane
+	pondered atomic.Int64 // the same for the probe for consensus
+	opened   atomic.Int64 // Set.now when the newest stream began that its owner opens anew
+	usedAt   atomic.Int64 // of a lane: Set.now when it last had work
 	tracked  atomic.Bool  // transport sees its bytes
 
 	work struct {
@@ -57,7 +57,7 @@ type conn struct {
 	failures     int    // probes failed in a row, for the backoff
 	leaderAt     int64  // Set.now: not before this the member is asked for its leader
 	unsaid       int    // how often in a row it did not answer that
-	leaderlessAt int64  // Set.now when it said that none does; it finished nothing since, if quorum.last is older
+	leaderlessAt int64  // Set.now when it said that it has no leader; outdated once quorum.last is later
 }
 
 type stage uint8
@@ -148,7 +148,7 @@ func (c *conn) running(class Class) int {
 	return c.work.count[class]
 }
 
-// end cancels what runs on c and fits, for the reason why.
+// end cancels the work on c for which fits is true; why is the reason.
 func (c *conn) end(fx *effects, why error, fits func(*Pick) bool) {
 	c.work.Lock()
 	defer c.work.Unlock()
@@ -179,7 +179,7 @@ func (c *conn) quiet(now int64) time.Duration {
 	return time.Duration(now - max(c.lastByte.Load(), c.m.set.floor.Load()))
 }
 
-// unmet is how long the newest stream of an owner has waited for the first byte after it began.
+// unmet is how long the newest stream that its owner opens anew has waited for its first byte.
 func (c *conn) unmet(now int64) time.Duration {
 	if opened := c.opened.Load(); opened > c.lastByte.Load() && c.running(Session) > 0 {
 		return time.Duration(now - max(opened, c.m.set.floor.Load()))
@@ -231,7 +231,7 @@ func (c *conn) ConnFailed(err error, wrong bool) {
 	c.tried = c.tried || wrong
 }
 
-// mostAddresses of a name are tried, or are members.
+// mostAddresses is how many addresses of a name are tried, or are members.
 const mostAddresses = 8
 
 // Addresses implements transport.Peer. The address of the connection in use comes first,

@@ -44,7 +44,7 @@ type probeOrder struct {
 	kind    probeKind
 	gen     uint64
 	timeout time.Duration
-	leader  bool // asks which member leads, too
+	leader  bool // also asks which member leads
 }
 
 type cancellation struct {
@@ -175,7 +175,7 @@ func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 	}
 }
 
-// withoutLane: the lane cannot be had now, the connection in use has to serve.
+// withoutLane: the lane cannot be made now, so the connection in use has to serve.
 func (s *Set) withoutLane(m *Member, now int64, fx *effects) {
 	m.laneAt = now + int64(laneIdle)
 	s.drop(m.bulk, fx)
@@ -230,7 +230,7 @@ type Ended struct {
 
 func (e *Ended) Error() string { return e.Err.Error() }
 
-// moveOff ends what fits on c, so that it goes on elsewhere.
+// moveOff ends the work on c that fits, so that it goes on elsewhere.
 func (s *Set) moveOff(c *conn, fits func(*Pick) bool, fx *effects) {
 	m, why := c.m, c.m.err
 	if why == nil {
@@ -242,7 +242,7 @@ func (s *Set) moveOff(c *conn, fits func(*Pick) bool, fx *effects) {
 	}}, fits)
 }
 
-// anew: what can begin again does so, with another token.
+// anew makes all work that can begin again do so, with another token.
 func (s *Set) anew(fx *effects) {
 	for _, m := range s.members {
 		for _, c := range []*conn{m.conn, m.bulk} {
@@ -534,8 +534,8 @@ func (s *Set) recovered(m *Member, fx *effects) {
 	}
 }
 
-// drainStalled moves what would wait on stalled members to better ones, if there are.
-// That is limited: what takes a cluster so long may take it as long elsewhere.
+// drainStalled moves work that would wait on stalled members to better ones, if there are any.
+// Such moves are limited: what takes a cluster long may take as long on another member.
 func (s *Set) drainStalled(fx *effects) {
 	for _, m := range s.members {
 		if m.state == Stalled && m.conn != nil && s.sound(m) {

@@ -20,8 +20,8 @@
 // no other; to stalled ones only if none is healthy beyond doubt.
 //
 // Changes wait as soon as no member finishes anything for three times as long as usual (holds,
-// in picker.go), until one does: in an election the servers lose what is proposed, without a
-// word. Reads, which lose nothing, find out when it is over.
+// in picker.go), until one does: in an election the servers lose proposals without reporting it.
+// Reads, which lose nothing, find out when the election is over.
 //
 // # Connections
 //
@@ -70,8 +70,8 @@
 // its streams only after some seconds. A stream that begins waits for its first byte as a call
 // waits for its answer.
 //
-// A probe for life that waits for longer than calls do has the other members asked as well: what
-// leaves a silent member shall find one that is known to live.
+// When a probe for life waits for longer than calls do, the client asks the other members too, so
+// that work that leaves a silent member finds one that is known to live.
 //
 // # Time
 //

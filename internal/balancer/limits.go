@@ -20,7 +20,7 @@ const (
 	// answers health checks but no calls.
 	stallMin = 500 * time.Millisecond
 	stallMax = 10 * time.Second
-	// The same before anything is known, for which members far apart are allowed for.
+	// The same before anything is known: members may be far apart.
 	stallFirst = 2 * time.Second
 	// Nothing is finished while calls wait: what is new is held back. Above the pauses of a garbage
 	// collection and an ordinary disk; if it is wrong it costs a round trip.
@@ -151,8 +151,8 @@ func (m *Member) stallTimeout() time.Duration {
 	return limit(m.set.cfg.StallTimeout, usual, probeFactor, least, stallMax)
 }
 
-// allowance lets something happen so often: a token bucket. (The library's would be the
-// one package too many for the client's budget of packages.)
+// allowance is a token bucket. (The library's would be one package more than the client's budget
+// of packages allows.)
 type allowance struct {
 	most, left int
 	every      time.Duration // for one to come back

@@ -70,7 +70,7 @@ type Member struct {
 	stalledAt int64        // Set.now when it was first found stalled
 	cuts      int          // silent connections that were replaced, each within cutMemory of the last
 	cutAt     int64        // Set.now of the last
-	witness   int64        // the connection in use shall show that it lives after this
+	witness   int64        // Set.now after which the connection in use has to show that it lives
 	dialAt    int64        // Set.now: not before this a connection is made
 	refusals  int          // fresh connections in a row that broke or stayed silent
 	leftAt    int64        // Set.now when it left the endpoints; 0: it is one of them

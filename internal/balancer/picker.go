@@ -16,9 +16,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
-// Pick is one piece of work, an attempt or a stream, and how it and the picker talk: it
-// travels in its context, see Context. The fields above the line are its wishes, those
-// below are written by the picker, in the work's own goroutine.
+// Pick is one piece of work, an attempt or a stream. It travels in the work's context (see
+// Context), and the work and the picker exchange what they need through it. The fields above the
+// line are the work's wishes; the picker writes those below, in the work's own goroutine.
 type Pick struct {
 	Class     Class
 	Cancel    func(error) // ends the work, because its connection is of no use; nil: that closes the connection only
@@ -94,8 +94,7 @@ const (
 	Done               // with a result, or an error that is as good as one
 )
 
-// Finish ends the work. To be called when the attempt or stream has ended; more often
-// does no harm.
+// Finish ends the work. Call it when the attempt or stream has ended; further calls do no harm.
 func (p *Pick) Finish(o Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,9 +126,9 @@ func (p *Pick) leave(o Outcome) {
 	c.remove(p)
 }
 
-// none: there is no member now, for the reason why or because one is being connected. What it
-// returns ends the work if it does not wait, or if waiting is pointless: no endpoint can work as
-// configured, and there is no deadline until which an operator may set that right.
+// none is for when there is no member: why says the reason, or one is being connected. The error
+// that it returns ends the work if the work does not wait, or if waiting is pointless: no endpoint
+// can work as configured, and there is no deadline before which an operator may correct that.
 func (p *Pick) none(why error, wrong bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -268,9 +267,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 // the caller may need the server's own error.
 const holdMost = 3 * time.Second
 
-// holds reports that want, a change, shall wait while no member finishes anything: in an
-// election the servers lose what is proposed, without a word. The monitor sends reads to find
-// out, and publishes a picker when one was answered.
+// holds reports that want, a change, has to wait because no member finishes anything: in an
+// election the servers lose proposals without reporting it. The monitor sends reads to find out
+// when that is over, and publishes a picker when one is answered.
 func (s *Set) holds(want *Pick, now int64) bool {
 	if want.held == 0 {
 		want.held = now
@@ -361,7 +360,7 @@ func (p *picker) choose(want *Pick, now int64) int {
 	return fit[a]
 }
 
-// silent are the slots of those that have been silent for far longer than another one: they
+// silent returns the slots of members that have been silent for far longer than another one: they
 // are in doubt by themselves, and not because this machine or the cluster stood still.
 func silent(list []*conn, now int64) (slots uint64) {
 	least := list[0].quiet(now)
@@ -376,7 +375,7 @@ func silent(list []*conn, now int64) (slots uint64) {
 	return slots
 }
 
-// without are the places of those in list that have none of the slots, in dst.
+// without appends to dst the places in list of connections that have none of the slots.
 func without(dst []int, list []*conn, slots uint64) []int {
 	for i, c := range list {
 		if c.m.slot&slots == 0 {

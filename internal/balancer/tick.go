@@ -28,8 +28,9 @@ const (
 	stuckAfter = 15 * time.Second
 	// laneIdle: a lane without work is closed, one that could not be had is not tried.
 	laneIdle = 10 * time.Second
-	// linger: who leaves the endpoints and comes back finds its connection, and until leaveAfter
-	// its streams: endpoints that change all the time must not keep them moving.
+	// linger is how long the connection of a member that leaves the endpoints is kept for its
+	// return, and leaveAfter how long its streams are: endpoints that change all the time must not
+	// keep streams moving.
 	linger     = time.Second
 	leaveAfter = 200 * time.Millisecond
 
@@ -156,8 +157,8 @@ func (s *Set) lookAt(c *conn, now int64, busy, recent bool, next *alarm, fx *eff
 	}
 }
 
-// callWitnesses asks the other members for a sign of life, because m gives none since then: what
-// leaves m shall not go where there is none either.
+// callWitnesses asks the other members for a sign of life, because m has given none since then:
+// work that leaves m must not go where there is none either.
 func (s *Set) callWitnesses(m *Member, since int64) {
 	for _, o := range s.members {
 		if o != m {
