@@ -89,7 +89,7 @@ func TestAbandonedWrite(t *testing.T) {
 	go srv.Serve(l)
 	t.Cleanup(srv.Stop)
 	q := newQueue(clienttest.Dial(t, l.Addr().String()).KV, true)
-	q.busy = maxSlots // all shall travel together
+	q.busy = maxSlots // so that all travel together
 	ctx := clienttest.Within(t, clienttest.Long)
 	put := func(ctx context.Context, key, value string, done chan<- error) {
 		op := clientv3.OpPut(key, value)

@@ -75,7 +75,7 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 		}
 		if err := forward(stream, send); err != nil {
 			last := RangeStreamResponse{err: ContextError(ctx, err)}
-			for !send(last) { // a consumer that still reads shall learn the reason
+			for !send(last) { // a consumer that still reads has to learn the reason
 				select {
 				case ch <- last:
 					return

@@ -129,7 +129,7 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint, n *names) (*link, error)
 		set.Close()
 		return nil, &etcderr.Error{Status: codes.InvalidArgument, Cause: err}
 	}
-	raw.Connect() // the first call shall not have to wait for it
+	raw.Connect() // so that the first call need not wait for it
 	limits := retry.Limits{MaxRetries: c.cfg.MaxUnaryRetries}
 	if w := c.cfg.BackoffWaitBetween; w > 0 {
 		limits.Wait = func(int) time.Duration {

@@ -58,7 +58,7 @@ func (c *Client) Range(ctx context.Context, prefix string, opts ...OpOption) ite
 			return
 		}
 		r := ranging{kv: c.KV, op: op, yield: yield}
-		// The key and the end say it all; a KV of somebody else's shall not look for more.
+		// The key and the end say it all; a KV that is not ours must not look for more.
 		r.op.isOptsWithPrefix, r.op.isOptsWithFromKey = false, false
 		if err := r.run(ctx); err != nil {
 			yield(nil, err)
