@@ -88,10 +88,11 @@ func (f *feed) run(context.Context) {
 	}
 	for failures := 0; f.ctx.Err() == nil; {
 		listed, err := f.listInTurn()
-		f.read(err)
 		if err == nil {
 			failures = 0
 			err = f.follow(listed)
+		} else {
+			f.read(err)
 		}
 		if f.ctx.Err() != nil {
 			return
@@ -168,6 +169,7 @@ func (f *feed) list(try time.Duration) (*clientv3.Listing, error) {
 	if err := f.readControl(listTry, pages.Rev); err != nil {
 		return nil, err
 	}
+	f.read(nil) // before the view is there, and with it those who wait for it
 	c := f.begin()
 	if f.view.Load() != nil { // the events since then are unknown: a wipe, say
 		f.guard.back(c.now)
