@@ -1,9 +1,9 @@
 package etcdv3
 
 import (
-	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-kit/kit/sd"
 )
@@ -25,11 +25,16 @@ func newMailbox(ch chan<- sd.Event) *mailbox {
 	return &mailbox{ch: ch, wake: make(chan struct{}, 1), stop: make(chan struct{}), gone: make(chan struct{})}
 }
 
+// settle is the time that a receiver gets for its first event. A go-kit endpointer makes its
+// endpoints of it in a goroutine of its own, and nothing shows when it has; programs make calls at
+// once.
+const settle = 2 * time.Millisecond
+
 // start waits until the subscriber has the first event, and then delivers what is put.
 func (m *mailbox) start(e sd.Event) {
-	m.deliver(&e)
-	// Let the receiver run first: a go-kit endpointer makes its endpoints of the event.
-	runtime.Gosched()
+	if m.deliver(&e) {
+		time.Sleep(settle)
+	}
 	go m.run()
 }
 
