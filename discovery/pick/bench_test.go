@@ -107,6 +107,31 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
+// A pick with its report, among few and many instances, of calls without and with a kind.
+func BenchmarkSizes(b *testing.B) {
+	keys := contexts()
+	for _, p := range policies {
+		for _, n := range []int{2, 20, 1000} {
+			for _, kind := range []string{"", "/package.Service/Method"} {
+				b.Run(fmt.Sprintf("%s/%d%s", p.name, n, kind), func(b *testing.B) {
+					lb := loaded(b, p.policy, instances(n, 7), func(lb *Balancer) { lb.rnd.seeded = false })
+					b.ReportAllocs()
+					for i := 0; b.Loop(); i++ {
+						_, done, err := lb.Pick(keys[i%len(keys)])
+						if err != nil {
+							b.Fatal(err)
+						}
+						if kind != "" {
+							done = done.Kind(kind)
+						}
+						done.Report(Success)
+					}
+				})
+			}
+		}
+	}
+}
+
 // Making a set is what a change costs.
 func BenchmarkChange(b *testing.B) {
 	for _, p := range policies {

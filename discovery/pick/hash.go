@@ -58,6 +58,24 @@ func hash(s string) uint64 {
 	return mix(h)
 }
 
+// hashKind is for names whose hash stays in the process: it takes eight bytes at a time.
+func hashKind(s string) uint64 {
+	h := uint64(len(s))
+	for ; len(s) >= 8; s = s[8:] {
+		h = (h ^ word(s)) * gamma
+		h ^= h >> 32
+	}
+	for i := range len(s) {
+		h = h<<8 ^ h>>56 ^ uint64(s[i])
+	}
+	return mix(h)
+}
+
+func word(s string) uint64 {
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
 type hashed struct{}
 
 func (hashed) needs() needs { return needsOutstanding | needsTotal }

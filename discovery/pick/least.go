@@ -56,11 +56,11 @@ func (f *fewest) rate(unit float64) {
 	f.rated = make([]rated, len(f.candidates.columns))
 	for i, c := range f.candidates.columns {
 		f.rated[i] = rated{
-			c.own,
-			c.other,
+			c.nodes[own],
+			c.nodes[other],
 			uint32(max(c.cut, 1) - 1),
-			float32(unit / c.own.share()),
-			float32(unit / c.other.share()),
+			float32(unit / c.nodes[own].share()),
+			float32(unit / c.nodes[other].share()),
 		}
 	}
 }

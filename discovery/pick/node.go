@@ -24,6 +24,10 @@ const (
 	// maxLatency bounds what a call counts as. A stream that was open for an hour says
 	// little about the next call.
 	maxLatency = 10 * time.Second
+	// grain is how exactly an instance's times are kept: a write costs as much as the rest of a
+	// report, and more where several processors report. Of calls that are answered closer together
+	// one is measured, a failure always.
+	grain = 1 << 20
 )
 
 // node is an instance with its measurements. It stays the same from set to set as long as the
@@ -118,8 +122,11 @@ type average struct {
 }
 
 func (a *average) sample(now int64, l time.Duration) {
-	x := float64(min(max(l, 1), maxLatency))
 	old := a.latency.Load()
+	if now-a.sampled.Load() < grain && l < failureLatency && old != 0 {
+		return
+	}
+	x := float64(min(max(l, 1), maxLatency))
 	if was := math.Float64frombits(old); was > 0 {
 		x += (was - x) * fade(now-a.sampled.Load())
 	}
@@ -206,8 +213,8 @@ func (d Done) Since(t time.Time) Done {
 // upload, say, gets its kind just before its end is reported.
 func (d Done) Kind(name string) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
-		d.kind = uint16(hash(name)%kinds) + 1
-		d = d.waits()
+		d.kind = uint16(hashKind(name)%kinds) + 1
+		d.waits()
 	}
 	return d
 }
@@ -245,7 +252,7 @@ func (d Done) Answered(o Outcome) {
 	}
 }
 
-func (d Done) learn(o Outcome) {
+func (d *Done) learn(o Outcome) {
 	measured := d.b.needs&needsLatency != 0
 	var now int64
 	if measured {
@@ -279,7 +286,7 @@ func (d Done) learn(o Outcome) {
 }
 
 // late returns what a call without an answer says, and whether the instance may be frozen.
-func (d Done) late(now int64, unanswered bool) (o Outcome, silent bool) {
+func (d *Done) late(now int64, unanswered bool) (o Outcome, silent bool) {
 	if d.b.needs&needsLatency == 0 {
 		return Failure, false
 	}

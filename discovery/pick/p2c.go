@@ -27,8 +27,6 @@ const (
 	// passedOver is how often a drawn node is left for another in a row. Each is drawn twice as
 	// often as it would be picked by weight, so half of it is the time.
 	passedOver = 16
-	// otherDraws is how often a second instance is drawn, until it is another one.
-	otherDraws = 2
 )
 
 type p2c struct{}
@@ -48,29 +46,53 @@ func (c *cheaper) choose(context.Context, int64) *node {
 	if len(c.nodes) == 1 {
 		return c.nodes[0]
 	}
-	a, b := c.byWeight.draw(), c.byWeight.draw()
+	a, b := c.byWeight.two()
 	drawn := a != b // what is drawn in its place is not drawn by weight
-	for n := 0; a == b; n++ {
-		if n < otherDraws {
-			b = c.byWeight.draw()
-		} else if b = c.nodes[below(uint32(c.byWeight.rnd.uint64()), len(c.nodes))]; a == b {
-			break // drawn again and again, it is picked
+	if !drawn {
+		if b = c.instead(a); b == a {
+			return a // drawn again and again
 		}
 	}
-	if cheaperThan(b, a) {
+	costA, costB := costs(a, b)
+	switch {
+	case costA > nearlyEqual*costB:
 		if a.passOver() {
 			return b
 		}
-		return a
-	}
-	if drawn && !b.passOver() {
-		return b
+	case costB > nearlyEqual*costA: // else b is picked whenever it is drawn first
+		if drawn && !b.passOver() {
+			return b
+		}
 	}
 	return a
 }
 
+// instead draws a node beside a, which was drawn twice: by weight as long as that may find another.
+func (c *cheaper) instead(a *node) *node {
+	if len(c.nodes) == 2 {
+		if c.nodes[0] != a {
+			return c.nodes[0]
+		}
+		return c.nodes[1]
+	}
+	x, y := c.byWeight.two()
+	switch {
+	case x != a:
+		return x
+	case y != a:
+		return y
+	}
+	return c.nodes[below(uint32(c.byWeight.rnd.uint64()), len(c.nodes))]
+}
+
 // cheaperThan reports that b costs so much less than a that the order of drawing does not count.
 func cheaperThan(b, a *node) bool {
+	ofA, ofB := costs(a, b)
+	return ofA > nearlyEqual*ofB
+}
+
+// costs returns what each of two costs beside the other; only their ratio means something.
+func costs(a, b *node) (ofA, ofB float64) {
 	la, lb := a.expected(), b.expected()
 	switch { // one that is not known is as fast as the other: faster, and it would get all calls
 	case la == 0 && lb == 0:
@@ -81,6 +103,8 @@ func cheaperThan(b, a *node) bool {
 		lb = la
 	}
 	oa, ob, wa, wb := a.load(), b.load(), a.share(), b.share()
-	each := (oa + ob) / (wa + wb) // calls under way for one of weight, if they were right
-	return la*(oa+fewCalls)*(each*wb+fewCalls) > nearlyEqual*lb*(ob+fewCalls)*(each*wa+fewCalls)
+	// The calls under way are compared with those that each would have by its weight. All is
+	// multiplied by the weight of both, which saves the division.
+	calls, few := oa+ob, fewCalls*(wa+wb)
+	return la * (oa + fewCalls) * (calls*wb + few), lb * (ob + fewCalls) * (calls*wa + few)
 }

@@ -26,17 +26,16 @@ type quiet struct {
 const belief = 10 * time.Minute
 
 // waits counts a call whose kind is known, if that is answered soon: long before a second is over.
-func (d Done) waits() Done {
+func (d *Done) waits() {
 	usual := d.b.kinds[d.kind-1].expected()
 	if d.soon || !d.b.config.eject || usual == 0 || hurry*usual > float64(longSilence) {
-		return d
+		return
 	}
-	if d.n.waiting.Load() == 0 { // set before the call counts, since picks look
-		d.n.since.Store(d.began)
+	if n := d.n; n.waiting.Load() == 0 && d.began-max(n.answered.Load(), n.since.Load()) >= grain {
+		n.since.Store(d.began) // before the call counts, since picks look
 	}
 	d.n.waiting.Add(1)
 	d.soon = true
-	return d
 }
 
 // heard is called at the end of a call that was counted.
@@ -74,7 +73,7 @@ func (n *node) hushed(now int64) bool {
 }
 
 // cleared handles the outcome of a trial, as of now. Calls that still wait are slow ones.
-func (d Done) cleared(o Outcome, now int64) {
+func (d *Done) cleared(o Outcome, now int64) {
 	if o != Success || d.n.doubted.Swap(0) == 0 {
 		return
 	}

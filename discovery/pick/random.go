@@ -20,7 +20,7 @@ func newAliases(nodes []*node, parts []float64, rnd *source) *aliases {
 	fill := make([]float64, len(nodes)) // of the column, 1 being just right
 	var small, large []int
 	for i, n := range nodes {
-		t.columns[i] = column{own: n, other: n, cut: 1 << 32}
+		t.columns[i] = column{nodes: [2]*node{n, n}, cut: 1 << 32}
 		if fill[i] = parts[i] / each; fill[i] < 1 {
 			small = append(small, i)
 		} else {
@@ -30,7 +30,7 @@ func newAliases(nodes []*node, parts []float64, rnd *source) *aliases {
 	for len(small) > 0 && len(large) > 0 {
 		s, l := small[len(small)-1], large[len(large)-1]
 		small = small[:len(small)-1]
-		t.columns[s].other, t.columns[s].cut = nodes[l], uint64(fill[s]*(1<<32))
+		t.columns[s].nodes[other], t.columns[s].cut = nodes[l], uint64(fill[s]*(1<<32))
 		if fill[l] -= 1 - fill[s]; fill[l] < 1 {
 			large = large[:len(large)-1]
 			small = append(small, l)
@@ -40,9 +40,14 @@ func newAliases(nodes []*node, parts []float64, rnd *source) *aliases {
 }
 
 type column struct {
-	own, other *node
-	cut        uint64 // own's part, of 2^32
+	nodes [2]*node // by other and own
+	cut   uint64   // own's part, of 2^32
 }
+
+const other, own = 0, 1
+
+// at returns the node at a place of 32 bits. It does not branch: no processor foretells a draw.
+func (c *column) at(place uint64) *node { return c.nodes[(place-c.cut)>>63] }
 
 type aliases struct {
 	rnd     *source
@@ -62,11 +67,19 @@ func shares(nodes []*node) []float64 {
 
 func (t *aliases) draw() *node { return t.at(t.rnd.uint64()) }
 
+// two draws two nodes by one number. Half of it is a place on all columns in a row; where in its
+// column that falls decides between the column's nodes.
+func (t *aliases) two() (a, b *node) {
+	draw := t.rnd.uint64()
+	return t.half(uint32(draw >> 32)), t.half(uint32(draw))
+}
+
+func (t *aliases) half(draw uint32) *node {
+	place := uint64(draw) * uint64(len(t.columns))
+	return t.columns[place>>32].at(place & (1<<32 - 1))
+}
+
 // at returns the node that a number leads to; the number was drawn, or is a key's.
 func (t *aliases) at(draw uint64) *node {
-	c := &t.columns[below(uint32(draw>>32), len(t.columns))]
-	if draw&(1<<32-1) < c.cut {
-		return c.own
-	}
-	return c.other
+	return t.columns[below(uint32(draw>>32), len(t.columns))].at(draw & (1<<32 - 1))
 }

@@ -11,7 +11,6 @@ import "time"
 // Whether a call waits in vain depends on the call: a slow method, or one without an answer until
 // its caller's time is up, as a long poll, would discredit instances that answer all others. So
 // calls are compared with their kind, and a kind that was never answered proves nothing.
-// So calls are compared with their kind, and a kind that nobody has answered yet proves nothing.
 
 // kinds is how many kinds of calls are distinguished; beyond it several share one.
 const kinds = 256
@@ -44,7 +43,7 @@ func (b *Balancer) silent(n *node, began, now int64) {
 
 // spoke handles an answer, as of now.
 func (n *node) spoke(now int64) {
-	if now > 0 {
+	if now-n.answered.Load() >= grain {
 		n.answered.Store(now)
 	}
 	if n.fails.Load() != 0 {
