@@ -190,6 +190,70 @@ func (a *agent) resident() string {
 	return fmt.Sprintf("%.1f MiB, of which the program's own file is %.1f", mib("VmRSS"), mib("RssFile"))
 }
 
+// rate asks about s0, s1 and so on for two seconds, as eight clients that each ask when they have
+// an answer, and says how many answers there were and what they took of the processors.
+func (a *agent) rate(services int, qtype uint16) string {
+	a.t.Helper()
+	const clients, length = 8, 2 * time.Second
+	var all sync.WaitGroup
+	var answers [clients]int
+	begin, ours, its := time.Now(), processorTime(a.t, "self"), processorTime(a.t, a.cmd.Process.Pid)
+	for n := range answers {
+		all.Go(func() {
+			c, err := net.Dial("udp", a.dns)
+			if err != nil {
+				a.t.Error(err)
+				return
+			}
+			defer c.Close()
+			_ = c.SetDeadline(begin.Add(length + clienttest.Long))
+			answer := make([]byte, 4096)
+			for s := n; time.Since(begin) < length; s++ {
+				q := new(dns.Msg).SetQuestion(fmt.Sprintf("s%d.fairlead.internal.", s%services), qtype)
+				packet, err := q.SetEdns0(4096, false).Pack()
+				if err == nil {
+					_, err = c.Write(packet)
+				}
+				if err == nil {
+					_, err = c.Read(answer)
+				}
+				if err != nil || binary.BigEndian.Uint16(answer[6:]) != 10 {
+					a.t.Errorf("answer %x: %v", answer[:12], err)
+					return
+				}
+				answers[n]++
+			}
+		})
+	}
+	all.Wait()
+	took, sum := time.Since(begin), 0
+	for _, n := range answers {
+		sum += n
+	}
+	ours, its = processorTime(a.t, "self")-ours, processorTime(a.t, a.cmd.Process.Pid)-its
+	return fmt.Sprintf(
+		"%.0f answers/s; the agent takes %.2f of a processor, the clients %.2f; an answer costs the agent %v",
+		float64(sum)/took.Seconds(), its.Seconds()/took.Seconds(), ours.Seconds()/took.Seconds(),
+		(its / time.Duration(max(sum, 1))).Round(10*time.Nanosecond),
+	)
+}
+
+// processorTime returns what a process has used of the processors.
+func processorTime(t *testing.T, pid any) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%v/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name before may have spaces
+	fields := strings.Fields(rest)
+	var user, system int64 // in hundredths of a second
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // instance returns the key and text of a record in our format.
 func instance(service, id, address string) (string, string) {
 	in := &discovery.Instance{Service: service, ID: id, Addresses: []string{address}, Version: "v1", Zone: "east"}
@@ -239,6 +303,9 @@ func TestAgentOf10000(t *testing.T) {
 		clienttest.Await(t, name, func() bool { return a.resolves("udp", name) == each })
 	}
 	t.Logf("with all asked for by DNS: %s", a.resident())
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
+		t.Logf("%s: %s", dns.TypeToString[qtype], a.rate(services, qtype))
+	}
 	for s := range services {
 		name := fmt.Sprintf("s%d", s)
 		clienttest.Await(t, name, func() bool { return len(a.instances(name)) == each })

@@ -169,14 +169,23 @@ func (s *Server) negative(r *request, rcode int) {
 	r.reply.Ns = []dns.RR{s.soa()}
 }
 
-// soa returns the domain's SOA record. The serial is the time: the zone cannot be transferred, so
-// the serial only has to grow (RFC 1982 says how it does in 2106).
+const (
+	hostmaster = "hostmaster"
+	// These would be for servers that transfer the zone.
+	soaRefresh, soaRetry, soaExpire = 3600, 600, 86400
+)
+
+// serial is the time: the zone cannot be transferred, so the serial only has to grow (RFC 1982 says
+// how it does in 2106).
+func serial(now time.Time) uint32 { return uint32(now.Unix()) }
+
+// soa returns the domain's SOA record.
 func (s *Server) soa() dns.RR {
 	h := s.header(s.domain)
 	h.Rrtype = dns.TypeSOA
 	return &dns.SOA{
-		Hdr: h, Ns: s.domain, Mbox: "hostmaster." + s.domain, Serial: uint32(time.Now().Unix()),
-		Refresh: 3600, Retry: 600, Expire: 86400, Minttl: s.ttl, // RFC 2308, section 4
+		Hdr: h, Ns: s.domain, Mbox: hostmaster + "." + s.domain, Serial: serial(time.Now()),
+		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: s.ttl, // RFC 2308, section 4
 	}
 }
 

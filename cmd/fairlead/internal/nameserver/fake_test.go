@@ -189,6 +189,7 @@ func ask(t testing.TB, s *Server, q *dns.Msg, size int) *dns.Msg {
 		t.Fatal(err)
 	}
 	out := s.finish(s.begin(packet, size))
+	compareQuick(t, s, packet)
 	a := new(dns.Msg)
 	if err := a.Unpack(out); err != nil {
 		t.Fatalf("%v in the answer to %v", err, q)

@@ -1,8 +1,10 @@
 package nameserver
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -45,59 +47,74 @@ func isAlnum(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' 
 
 // name returns what a label stands for; false if no name is written like that.
 func name(label string) (string, bool) {
-	label = lower(label)
-	rest, ok := strings.CutPrefix(label, encoded)
-	if !ok {
-		return label, true
+	b, ok := appendName(nil, []byte(lower(label)))
+	return string(b), ok
+}
+
+// appendName appends what a label in lower case stands for; false if no name is written like that.
+func appendName(to, label []byte) ([]byte, bool) {
+	if len(label) < len(encoded) || string(label[:len(encoded)]) != encoded {
+		return append(to, label...), true
 	}
-	var b []byte
+	rest := label[len(encoded):]
 	for i := 0; i < len(rest); i++ {
 		c := rest[i]
 		if isAlnum(c) {
-			b = append(b, c)
+			to = append(to, c)
 			continue
 		}
+		var one [1]byte
 		if c != '-' || i+2 >= len(rest) {
-			return "", false
+			return nil, false
 		}
-		one, err := hex.DecodeString(rest[i+1 : i+3])
-		if err != nil {
-			return "", false
+		if _, err := hex.Decode(one[:], rest[i+1:i+3]); err != nil {
+			return nil, false
 		}
-		b = append(b, one...)
+		to = append(to, one[0])
 		i += 2
 	}
-	return string(b), len(b) > 0
+	return to, len(rest) > 0
 }
 
 // lower converts ASCII letters to lower case, and no others: RFC 4343, section 3. Bytes that are
 // not UTF-8 stay unchanged.
 func lower(s string) string {
 	b := []byte(s)
+	toLower(b)
+	return string(b)
+}
+
+func toLower(b []byte) {
 	for i, c := range b {
 		if c >= 'A' && c <= 'Z' {
 			b[i] = c + 'a' - 'A'
 		}
 	}
-	return string(b)
 }
 
 // addressLabel returns the label of an address, which unlike an address's text has letters, digits
 // and hyphens only.
-func addressLabel(a netip.Addr) string {
+func addressLabel(a netip.Addr) string { return string(appendAddressLabel(nil, a)) }
+
+func appendAddressLabel(to []byte, a netip.Addr) []byte {
+	to = append(to, atAddress...)
 	if a.Is4() {
-		return atAddress + strings.ReplaceAll(a.String(), ".", "-")
+		for i, n := range a.As4() {
+			if i > 0 {
+				to = append(to, '-')
+			}
+			to = strconv.AppendUint(to, uint64(n), 10)
+		}
+		return to
 	}
 	b := a.As16()
-	groups := make([]string, 0, 8)
 	for i := 0; i < len(b); i += 2 {
-		g := strings.TrimLeft(hex.EncodeToString(b[i:i+2]), "0")
-		if g == "" {
-			g = "0"
+		if i > 0 {
+			to = append(to, '-')
 		}
-		groups = append(groups, g)
+		to = strconv.AppendUint(to, uint64(binary.BigEndian.Uint16(b[i:])), 16)
 	}
-	return atAddress + strings.Join(groups, "-")
+	return to
 }
 
 // labelAddress is the reverse of addressLabel.

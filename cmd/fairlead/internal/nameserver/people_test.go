@@ -1,7 +1,6 @@
 package nameserver
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -173,7 +172,7 @@ func TestAllow(t *testing.T) {
 		"127.0.0.1:53": true, "[::1]:53": true, "10.1.2.3:53": true, "[::ffff:10.1.2.3]:53": true,
 		"[2001:db8::1%eth0]:53": true, "10.2.0.1:53": false, "[2001:db9::1]:53": false,
 	} {
-		if got := s.allows(net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from))); got != want {
+		if got := s.allows(netip.MustParseAddrPort(from)); got != want {
 			t.Errorf("%s: %v", from, got)
 		}
 	}

@@ -110,5 +110,6 @@ func FuzzPacket(f *testing.F) {
 		if len(out) < 12 || len(out) > maxUDP || out[0] != packet[0] || out[1] != packet[1] || out[2]&0x80 == 0 {
 			t.Errorf("answer %x to %x", out, packet)
 		}
+		compareQuick(t, s, packet)
 	})
 }

@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
@@ -60,13 +58,14 @@ type Options struct {
 type Server struct {
 	domain   string // fully qualified, in lower case
 	labels   int    // of domain
+	wire     []byte // domain as messages have it; nil: no query is answered by quick
 	ttl      uint32 // seconds
 	allow    []netip.Prefix
 	services *services
 	rand     func(n int) int
 	self     netip.Addr // the address it listens on; not valid: all of them
 
-	udp     *net.UDPConn
+	udp     []*net.UDPConn // at one address
 	tcp     *net.TCPListener
 	group   *worker.Group
 	waiting chan struct{} // a token for each query that waits
@@ -92,8 +91,12 @@ func New(source Source, o Options) (*Server, error) {
 	if o.Services < 0 {
 		return nil, fmt.Errorf("%d services cannot be followed", o.Services)
 	}
+	wire := appendWire(nil, domain)
+	if dns.IsSubDomain("arpa.", domain) {
+		wire = nil // names of addresses may be below it
+	}
 	return &Server{
-		domain: domain, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN,
+		domain: domain, wire: wire, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN,
 		allow:    o.Allow,
 		services: newServices(source, o.Services), waiting: make(chan struct{}, maxWaiting),
 		conns: make(chan struct{}, maxConns),
@@ -118,7 +121,7 @@ func (s *Server) Listen(address string) error {
 			}
 			return err
 		}
-		s.tcp, s.udp = l.(*net.TCPListener), p.(*net.UDPConn)
+		s.tcp, s.udp = l.(*net.TCPListener), share(p.(*net.UDPConn), readers())
 		break
 	}
 	if err != nil {
@@ -127,11 +130,6 @@ func (s *Server) Listen(address string) error {
 	if a := s.tcp.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap(); !a.IsUnspecified() {
 		s.self = a.WithZone("")
 	}
-	// If the server listens on all addresses, each answer has to come from the address that got the
-	// query. The library does that if the socket reports that address. Which of the two calls works
-	// depends on the socket; on systems where the library cannot do it, neither works.
-	_ = ipv6.NewPacketConn(s.udp).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
-	_ = ipv4.NewPacketConn(s.udp).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
 	return nil
 }
 
@@ -145,31 +143,38 @@ func (s *Server) Addr() string { return s.tcp.Addr().String() }
 func (s *Server) Close() {
 	if s.tcp != nil {
 		s.tcp.Close()
-		s.udp.Close()
+		s.closeUDP()
 	}
 }
 
+func (s *Server) closeUDP() {
+	for _, conn := range s.udp {
+		conn.Close()
+	}
+}
+
+// readers is how many goroutines read UDP.
+func readers() int { return max(2, runtime.GOMAXPROCS(0)) }
+
 // allows reports whether an address may ask.
-func (s *Server) allows(from net.Addr) bool {
+func (s *Server) allows(from netip.AddrPort) bool {
 	if len(s.allow) == 0 {
 		return true
 	}
-	at, err := netip.ParseAddrPort(from.String())
-	ip := at.Addr().Unmap().WithZone("")
-	return err == nil &&
-		(ip.IsLoopback() || slices.ContainsFunc(s.allow, func(p netip.Prefix) bool { return p.Contains(ip) }))
+	ip := from.Addr().Unmap().WithZone("")
+	return ip.IsLoopback() || slices.ContainsFunc(s.allow, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // Serve answers until ctx ends; then it closes everything.
 func (s *Server) Serve(ctx context.Context) {
 	s.group = worker.New(ctx)
-	for range max(2, runtime.GOMAXPROCS(0)) {
-		s.group.Go(s.serveUDP)
+	for i := range readers() {
+		s.group.Go(func(ctx context.Context) { s.serveUDP(ctx, s.udp[i%len(s.udp)]) })
 	}
 	s.group.Go(s.serveTCP)
 	s.group.Go(s.sweep)
 	<-ctx.Done()
-	s.udp.Close()
+	s.closeUDP()
 	s.tcp.Close()
 	s.group.Stop()
 	s.services.close()

@@ -84,6 +84,17 @@ func (s *services) get(service string, now time.Time) (*followed, error) {
 	return f, nil
 }
 
+// known returns a service that is followed already, nil for others.
+func (s *services) known(service []byte, now time.Time) *followed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.byName[string(service)]
+	if f != nil {
+		f.asked = now
+	}
+	return f
+}
+
 // makeRoom drops the service without instances whose last query is the oldest. If all have
 // instances, it drops of those without a recent query the one whose last query is the oldest. While
 // etcd is away, it drops no service with instances: it could not be read again, and a new one could

@@ -25,10 +25,11 @@ const (
 )
 
 // serveUDP reads and answers one query after another.
-func (s *Server) serveUDP(ctx context.Context) {
-	buf := make([]byte, maxQuery)
+func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) {
+	p := newPort(conn)
+	buf, room, q := make([]byte, maxQuery), make([]byte, 0, maxUDP), new(asked)
 	for ctx.Err() == nil {
-		n, from, err := dns.ReadFromSessionUDP(s.udp, buf)
+		n, from, source, err := p.read(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -36,8 +37,12 @@ func (s *Server) serveUDP(ctx context.Context) {
 			_ = backoff.Sleep(ctx, pause)
 			continue
 		}
-		if !s.allows(from.RemoteAddr()) {
+		if !s.allows(from) {
 			continue // an answer would go to the address that the sender claims to have
+		}
+		if out, ok := s.quick(room, buf[:n], q, time.Now()); ok {
+			_ = p.write(out, from, source) // lost, as packets are; the client asks again
+			continue
 		}
 		r := s.begin(buf[:n], maxUDP)
 		if r == nil {
@@ -45,7 +50,7 @@ func (s *Server) serveUDP(ctx context.Context) {
 		}
 		send := func(r *request) {
 			if out := s.finish(r); out != nil {
-				_, _ = dns.WriteToSessionUDP(s.udp, out, from) // lost, as packets are; the client asks again
+				_ = p.write(out, from, source)
 			}
 		}
 		if r.waits() && acquire(s.waiting) {
@@ -75,7 +80,7 @@ func (s *Server) serveTCP(ctx context.Context) {
 			_ = backoff.Sleep(ctx, pause)
 			continue
 		}
-		if !s.allows(conn.RemoteAddr()) || !s.admit(ctx) {
+		if !s.allows(conn.RemoteAddr().(*net.TCPAddr).AddrPort()) || !s.admit(ctx) {
 			conn.Close()
 			continue
 		}
