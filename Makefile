@@ -59,7 +59,7 @@ FUZZTIME := 20s
 fuzz:
 	@set -e; for f in cmd/fairlead/internal/nameserver.FuzzPacket cmd/fairlead/internal/agent.FuzzBody cmd/fairlead/internal/agent.FuzzPath \
 		xds.FuzzRequests xds.FuzzClusterName; do \
-		echo "== fuzz $$f"; (cd $${f%.*} && $(GO) test -run '^$$' -fuzz "^$${f##*.}$$" -fuzztime $(FUZZTIME) .); done
+		echo "== fuzz $$f"; (cd $${f%.*} && $(GO) test -run '^$$' -fuzz "^$${f##*.}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s .); done
 
 # Lighthouse's scores of the console's pages; a report.
 lighthouse:

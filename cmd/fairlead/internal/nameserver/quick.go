@@ -6,6 +6,7 @@ package nameserver
 // them.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -232,10 +233,8 @@ func (w *writer) u16(n uint16) { w.out = binary.BigEndian.AppendUint16(w.out, n)
 
 func (w *writer) u32(n uint32) { w.out = binary.BigEndian.AppendUint32(w.out, n) }
 
-// header writes a record up to the length of its data. The name is one that is in the answer
-// already.
-func (w *writer) header(name int, rrtype uint16, size int) {
-	w.u16(uint16(pointer | name))
+// header writes a record's header after its name.
+func (w *writer) header(rrtype uint16, size int) {
 	w.u16(rrtype)
 	w.u16(dns.ClassINET)
 	w.u32(w.s.ttl)
@@ -273,11 +272,19 @@ func (w *writer) end(answers, authorities, extras int) ([]byte, bool) {
 // negative ends the answer like Server.negative.
 func (w *writer) negative(rcode byte) ([]byte, bool) {
 	w.out[w.from+3] |= rcode
-	w.header(w.q.domain, dns.TypeSOA, 2+1+len(hostmaster)+2+5*4)
-	w.u16(uint16(pointer | w.q.domain))
+	domain := w.q.domain
+	if !bytes.Equal(w.q.question[domain-headerSize:len(w.q.question)-4], w.s.wire) {
+		// It is shown as it was configured, whatever the case in the question.
+		domain = len(w.out) - w.from
+		w.out = append(w.out, w.s.wire...)
+	} else {
+		w.u16(uint16(pointer | domain))
+	}
+	w.header(dns.TypeSOA, 2+1+len(hostmaster)+2+5*4)
+	w.u16(uint16(pointer | domain))
 	w.out = append(w.out, byte(len(hostmaster)))
 	w.out = append(w.out, hostmaster...)
-	w.u16(uint16(pointer | w.q.domain))
+	w.u16(uint16(pointer | domain))
 	for _, n := range [...]uint32{serial(w.now), soaRefresh, soaRetry, soaExpire, w.s.ttl} {
 		w.u32(n)
 	}
@@ -298,7 +305,8 @@ func (w *writer) records(list []*endpoint) ([]byte, bool) {
 			w.address(headerSize, e)
 			continue
 		}
-		w.header(headerSize, dns.TypeSRV, 0)
+		w.u16(pointer | headerSize)
+		w.header(dns.TypeSRV, 0)
 		start := len(w.out)
 		var priority uint16
 		if !e.first {
@@ -341,16 +349,17 @@ func (w *writer) before(list []*endpoint, from, i int) bool {
 	return false
 }
 
-// address writes an A or AAAA record.
+// address writes an A or AAAA record, whose name is in the answer already.
 func (w *writer) address(name int, e *endpoint) {
+	w.u16(uint16(pointer | name))
 	if e.addr.Is4() {
 		a := e.addr.As4()
-		w.header(name, dns.TypeA, len(a))
+		w.header(dns.TypeA, len(a))
 		w.out = append(w.out, a[:]...)
 		return
 	}
 	a := e.addr.As16()
-	w.header(name, dns.TypeAAAA, len(a))
+	w.header(dns.TypeAAAA, len(a))
 	w.out = append(w.out, a[:]...)
 }
 

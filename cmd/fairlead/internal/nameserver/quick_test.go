@@ -65,7 +65,7 @@ func TestQuick(t *testing.T) {
 			{"X---4frder-53ervice", dns.TypeA, true}, {"_x---4frder-53ervice._tcp", dns.TypeSRV, true},
 			{"x--a-20b.orders", dns.TypeA, true}, {`a\ b.orders`, dns.TypeA, true}, {"x---50rimary.orders", dns.TypeA, true},
 			{`1\.2.3.orders`, dns.TypeA, true},
-			{"mixed", dns.TypeA, true}, {"gone", dns.TypeA, true}, {"nosuch", dns.TypeAAAA, true},
+			{"V9.Orders.Test.local.", dns.TypeA, true}, {"mixed", dns.TypeA, true}, {"gone", dns.TypeA, true}, {"nosuch", dns.TypeAAAA, true},
 			{"1.a.b", dns.TypeAAAA, true}, {`a\.b`, dns.TypeA, true}, {`\255.orders`, dns.TypeA, true}, {`\000`, dns.TypeA, false},
 			{"orders", dns.TypeTXT, false}, {"hosts", dns.TypeA, false}, {"_orders._tcp", dns.TypeA, false},
 			{"v1._orders._tcp", dns.TypeSRV, false}, {"ip-10-0-0-1.orders", dns.TypeA, false}, {"", dns.TypeA, false},
