@@ -195,7 +195,7 @@ func (r *Registrar) encode(in *Instance) ([]byte, error) {
 
 // Lease returns the present lease of the records; [clientv3.NoLease] while there is none, or while
 // it may have ended because etcd does not answer. After etcd has expired it, the records get
-// another one.
+// another one. Keys that a program itself puts under it stay its own: they go with the lease.
 func (r *Registrar) Lease() clientv3.LeaseID {
 	if r.keeper == nil {
 		return clientv3.NoLease

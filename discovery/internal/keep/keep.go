@@ -97,6 +97,8 @@ type entry struct {
 	waiting []waiter
 	// answered is the revision of the last answer: what etcd has under the key then is not newer.
 	answered int64
+	// unsure are the values with which the key may yet be made: puts that were not answered.
+	unsure []string
 }
 
 // waiter waits for a turn to be settled.
@@ -129,6 +131,7 @@ type Keeper struct {
 	watchIt func(*span, int64)        // starts to watch a span from a revision on; nil: no lease
 	others  int64                     // keys of the crowds, when last counted
 	over    relapse.Ended             // keys that were entries
+	unsure  map[string][]string       // what they may yet be made with, under the present lease
 	blind   sync.Once                 // logs that keys of the lease cannot be seen
 }
 
@@ -142,6 +145,7 @@ func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 		), slots: make(chan struct{}, writers), work: make(chan struct{}, 1), need: make(chan struct{}, 1),
 		expired: make(chan struct{}, 1),
 		former:  make(map[clientv3.LeaseID]bool), entries: make(map[string]*entry),
+		unsure: make(map[string][]string),
 	}
 	k.group.Go(k.run)
 	k.group.Go(k.write)

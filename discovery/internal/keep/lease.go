@@ -303,6 +303,7 @@ func (k *Keeper) idle() bool {
 func (k *Keeper) unlease() {
 	k.former[k.lease] = true
 	k.lease, k.lapsed = clientv3.NoLease, false
+	clear(k.unsure)
 }
 
 // lapse notes that the lease may have ended.

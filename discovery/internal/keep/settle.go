@@ -86,6 +86,9 @@ func (k *Keeper) dropGone() {
 func (k *Keeper) forget(e *entry) {
 	delete(k.entries, e.key)
 	k.over.Note(e.key, e.answered)
+	if e.unsure != nil {
+		k.unsure[e.key] = e.unsure
+	}
 	k.uncover(e)
 	if len(k.entries) == 0 {
 		signal(k.need)
@@ -205,6 +208,9 @@ func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	if r.rev > 0 {
 		e.answered = r.rev
 	}
+	if q.do == put && q.mod == 0 && clientv3.OutcomeUnknown(r.err) {
+		e.doubt(string(q.value))
+	}
 	r.awaits = len(e.waiting) > 0
 	own := func(id int64) bool { return id == q.lease || k.former[clientv3.LeaseID(id)] }
 	f := e.result(q, r, own, e.spec.Judge)
@@ -224,6 +230,13 @@ func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	}
 	k.notify(notify, f)
 	return f.again
+}
+
+// doubt notes that the key may yet be made with a value.
+func (e *entry) doubt(value string) {
+	if !slices.Contains(e.unsure, value) {
+		e.unsure = append(e.unsure, value)
+	}
 }
 
 // notify sends an owner an event, without the lock.

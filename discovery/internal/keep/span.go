@@ -308,7 +308,7 @@ func (k *Keeper) changed(ev *clientv3.Event) {
 	k.mu.Lock()
 	e := k.entries[string(ev.Kv.Key)]
 	if e == nil {
-		stray := ev.Type == clientv3.EventTypePut && k.lease != 0 && ev.Kv.Lease == int64(k.lease)
+		stray := k.strays(ev)
 		k.mu.Unlock()
 		if stray {
 			k.deleteRecord(string(ev.Kv.Key), ev.Kv.ModRevision)
@@ -320,6 +320,13 @@ func (k *Keeper) changed(ev *clientv3.Event) {
 	notify := e.spec.Notify
 	k.mu.Unlock()
 	k.notify(notify, f)
+}
+
+// strays reports whether an event shows that an unanswered request has made a key that is no longer
+// kept. Other keys under the lease are a user's own. The caller holds mu.
+func (k *Keeper) strays(ev *clientv3.Event) bool {
+	return ev.IsCreate() && k.lease != 0 && ev.Kv.Lease == int64(k.lease) &&
+		slices.Contains(k.unsure[string(ev.Kv.Key)], string(ev.Kv.Value))
 }
 
 // deleteRecord deletes a record of ours whose key is no longer kept: an unanswered request put it
