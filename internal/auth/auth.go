@@ -109,10 +109,19 @@ func (k *Keeper) GiveUp() func() bool {
 // Ensure returns when there is a token, or none is needed. All callers that wait share one fetch.
 // While no server answers it waits for ctx. If no endpoint can work as configured, it waits only if
 // ctx has a deadline: the configuration may be corrected meanwhile.
-func (k *Keeper) Ensure(ctx context.Context) error {
+func (k *Keeper) Ensure(ctx context.Context) error { return k.last(ctx, k.Try) }
+
+// Renew fetches a token even if there is one, which the calls beside it go on using meanwhile. It
+// waits as Ensure does.
+func (k *Keeper) Renew(ctx context.Context) error {
+	return k.last(ctx, func(ctx context.Context) error { return k.fly(ctx, true) })
+}
+
+// last tries for as long as Ensure says.
+func (k *Keeper) last(ctx context.Context, try func(context.Context) error) error {
 	var wrong *etcderr.Error
 	for n := 0; ; n++ {
-		err := k.Try(ctx)
+		err := try(ctx)
 		if err == errUnanswered {
 			continue
 		}
@@ -147,9 +156,6 @@ func (k *Keeper) Try(ctx context.Context) error {
 	}
 	return k.fly(ctx, false)
 }
-
-// Renew fetches a token even if there is one, which the calls beside it go on using meanwhile.
-func (k *Keeper) Renew(ctx context.Context) error { return k.fly(ctx, true) }
 
 // fly waits for the refresh under way, or for one that it starts. If there is a token it does so
 // only if renew is set.

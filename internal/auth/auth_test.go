@@ -71,28 +71,42 @@ func TestCallerLeavesRefreshRunning(t *testing.T) {
 
 // A refresh that no server answers is started again while a caller waits.
 func TestEnsureLastsAsLongAsItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { lasts(t, (*Keeper).Ensure) })
+}
+
+// TestRenewLastsAsLongAsItsContext, although there is a token.
+func TestRenewLastsAsLongAsItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fetches := 0
-		k := newKeeper(t, func(ctx context.Context) (string, error) {
-			if fetches++; fetches <= 3 {
-				<-ctx.Done()
-				return "", ctx.Err()
-			}
-			return "late", nil
+		lasts(t, func(k *Keeper, ctx context.Context) error {
+			k.now.CompareAndSwap(nil, newToken("old"))
+			return k.Renew(ctx)
 		})
-		if err := k.Try(context.Background()); etcderr.Code(err) != codes.Unavailable ||
-			errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("one refresh without an answer: %v", err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout/2)
-		defer cancel()
-		if err := k.Ensure(ctx); err != context.DeadlineExceeded {
-			t.Errorf("a caller with less time than a refresh: %v", err)
-		}
-		if err := k.Ensure(context.Background()); err != nil || k.Token().Value != "late" {
-			t.Errorf("a caller with all the time: %v", err)
-		}
 	})
+}
+
+// lasts checks that get waits as long as its context, and starts refreshes that no server answers
+// again.
+func lasts(t *testing.T, get func(*Keeper, context.Context) error) {
+	fetches := 0
+	k := newKeeper(t, func(ctx context.Context) (string, error) {
+		if fetches++; fetches <= 3 {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+		return fmt.Sprint("late-", fetches), nil
+	})
+	if err := k.Try(context.Background()); etcderr.Code(err) != codes.Unavailable ||
+		errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one refresh without an answer: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout/2)
+	defer cancel()
+	if err := get(k, ctx); err != context.DeadlineExceeded {
+		t.Errorf("a caller with less time than a refresh: %v", err)
+	}
+	if err := get(k, context.Background()); err != nil || k.Token().Value != "late-4" {
+		t.Errorf("a caller with all the time: %v", err)
+	}
 }
 
 // Closing ends those who wait.

@@ -18,6 +18,9 @@ func Write(path string, text []byte, mode fs.FileMode) error {
 	})
 }
 
+// maxLinks is how many symbolic links lead to a file at most, as in Linux.
+const maxLinks = 40
+
 // Target returns the file that a new file at path replaces: where symbolic links lead, so that they
 // stay. It fails if that is there and is no regular file: to rename a file to /dev/stdout takes it
 // away from all programs of the machine, and others wait at a pipe that is replaced.
@@ -25,13 +28,33 @@ func Target(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return path, nil
+		return unmade(path)
 	case err != nil:
 		return "", err
 	case !info.Mode().IsRegular():
 		return "", &fs.PathError{Op: "replace", Path: path, Err: errors.New("not a regular file")}
 	}
 	return filepath.EvalSymlinks(path)
+}
+
+// unmade returns the file to be made for a path at which there is none: the end of symbolic links
+// that lead to nothing, which stay too.
+func unmade(path string) (string, error) {
+	for range maxLinks {
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link
+		}
+		if !filepath.IsAbs(to) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path)) // before a ".." in the link
+			if err != nil {
+				return "", err
+			}
+			to = filepath.Join(dir, to)
+		}
+		path = to
+	}
+	return "", &fs.PathError{Op: "replace", Path: path, Err: errors.New("too many symbolic links")}
 }
 
 // Stream is Write for the output of write, which is not held in memory. If write fails, Stream

@@ -64,6 +64,25 @@ func TestWriteThroughLinks(t *testing.T) {
 	if got, err := os.ReadFile(file); err != nil || string(got) != "new" {
 		t.Errorf("%q, %v", got, err)
 	}
+	// A link to a file that is yet to be made, through a directory that is a link too.
+	sub, through, early := filepath.Join(dir, "real", "sub"), filepath.Join(dir, "through"), filepath.Join(dir, "early")
+	if err := errors.Join(os.MkdirAll(sub, 0o755), os.Symlink(sub, through),
+		os.Symlink("../made", filepath.Join(sub, "next")), os.Symlink("through/next", early)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(early, []byte("made"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "real", "made")); err != nil || string(got) != "made" {
+		t.Errorf("%q, %v", got, err)
+	}
+	round := filepath.Join(dir, "round")
+	if err := os.Symlink("round", round); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(round, nil, 0o600); err == nil {
+		t.Error("a link to itself was replaced")
+	}
 	device := filepath.Join(dir, "device")
 	if err := os.Symlink(os.DevNull, device); err != nil {
 		t.Fatal(err)
@@ -73,12 +92,12 @@ func TestWriteThroughLinks(t *testing.T) {
 			t.Errorf("%s was replaced", path)
 		}
 	}
-	for _, path := range []string{link, device} {
+	for _, path := range []string{link, early, round, device} {
 		if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSymlink == 0 {
 			t.Errorf("%s is no link any more: %v, %v", path, info, err)
 		}
 	}
-	if list, err := os.ReadDir(dir); err != nil || len(list) != 3 {
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 7 {
 		t.Errorf("left behind: %v, %v", list, err)
 	}
 }
