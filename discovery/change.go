@@ -90,7 +90,7 @@ func (c *changeset) show(rev int64, stale bool) {
 	old := f.view.Load()
 	first := old == nil
 	resaid := !first && (!maps.Equal(old.split, f.control.Split) || old.limits != f.control.Limits)
-	stale = stale || f.guard.held > 0
+	stale = stale || f.guard.count[held] > 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.view.Store(

@@ -155,6 +155,7 @@ func (f *feed) list(try time.Duration) (*clientv3.Listing, error) {
 		if err != nil {
 			return nil, err
 		}
+		f.guard.saw(r.Header.GetRaftTerm(), time.Now())
 		for _, kv := range r.Kvs {
 			in := f.decode(kv)
 			if in == nil {
@@ -268,8 +269,9 @@ func (f *feed) take(r *clientv3.WatchResponse, ok bool) error {
 // apply takes one response of the watch.
 func (f *feed) apply(r *clientv3.WatchResponse) {
 	f.arrive()
+	c := f.begin()
+	f.guard.saw(r.Header.GetRaftTerm(), c.now)
 	if len(r.Events) > 0 {
-		c := f.begin()
 		for _, ev := range r.Events {
 			key := string(ev.Kv.Key)
 			if ev.Type == clientv3.EventTypeDelete {
@@ -307,10 +309,10 @@ func (f *feed) arrive() {
 
 // confirmed notes that the view is right now, except for held instances.
 func (f *feed) confirmed() {
-	if f.guard.held == 0 {
+	if f.guard.count[held] == 0 {
 		f.asOf.Store(int64(time.Since(f.epoch)))
 	}
-	f.setStale(f.guard.held > 0)
+	f.setStale(f.guard.count[held] > 0)
 }
 
 // look does the regular work.

@@ -56,7 +56,7 @@ func (c *changeset) doubt(keys []string, found map[string]*Instance) {
 
 // dropTwin removes the twin of an instance, and reports whether there was one.
 func (c *changeset) dropTwin(key string) bool {
-	if c.f.guard.held == 0 {
+	if c.f.guard.count[held] == 0 {
 		return false
 	}
 	_, ok := c.f.tree.Get(twinKey(key))

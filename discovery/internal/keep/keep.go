@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"golang.org/x/time/rate"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -365,8 +366,9 @@ func (k *Keeper) Close() error {
 	if id == clientv3.NoLease {
 		return nil
 	}
-	if _, err := k.client.Revoke(ctx, id); !lapsed { // deletes the keys too
-		return err
+	_, err := k.client.Revoke(ctx, id) // deletes the keys too
+	if lapsed || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return nil
 	}
-	return nil
+	return err
 }

@@ -63,3 +63,19 @@ func TestStrays(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseWithoutItsLease: what was to go has gone, so Close succeeds.
+func TestCloseWithoutItsLease(t *testing.T) {
+	ctx := clienttest.Within(t, 30*time.Second)
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
+	for range 10 { // the Keeper may notice first
+		k := New(c, 60, 1000)
+		_, err := k.Keep(ctx, Spec{
+			Key: t.Name(), Judge: func(Found) Verdict { return Verdict{} }, Notify: func(Kind, error) {},
+		})
+		clienttest.OK(t, "Keep", err)
+		_, err = c.Revoke(ctx, k.Lease())
+		clienttest.OK(t, "Revoke", err)
+		clienttest.OK(t, "Close", k.Close())
+	}
+}
