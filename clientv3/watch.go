@@ -331,7 +331,7 @@ func (w *watcher) cancelled(reason string) (watch.Verdict, error) {
 		return watch.Fatal, err
 	}
 	v := w.judge(err)
-	if v == watch.Retry && wantsToken(err) {
+	if v == watch.Blameless && wantsToken(err) {
 		// Without another token only this watch ends: the server goes on with those that
 		// began on the stream before.
 		ctx, cancel := context.WithTimeout(w.c.Ctx(), loginFor)
@@ -358,7 +358,10 @@ func (w *watcher) judge(err error) watch.Verdict {
 	case class == etcderr.Final && etcderr.Known(err) == nil && !etcderr.IsStatus(err):
 		return watch.Fatal // an interceptor's
 	}
-	if w.c.streamRetryable(err) {
+	switch retry := w.c.streamRetryable(err); {
+	case retry && wantsToken(err):
+		return watch.Blameless // any member would have refused it
+	case retry:
 		return watch.Retry
 	}
 	if tooLargeToReceive(err) && !SafeToRetry(err) { // the server's answer, not the request
