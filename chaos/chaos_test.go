@@ -24,7 +24,8 @@ func TestRun(t *testing.T) {
 	passes(t, seed, length, schedule.Draw(seed, length, members))
 }
 
-// A client that could not be made is an offence only if that took long, and not for late timers.
+// A client that could not be made is held against Fairlead only if that took too long, and late
+// timers are not the reason.
 func TestUnopened(t *testing.T) {
 	const from, late = time.Minute, 2 * time.Second
 	for name, c := range map[string]struct {

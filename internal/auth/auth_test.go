@@ -109,7 +109,7 @@ func lasts(t *testing.T, get func(*Keeper, context.Context) error) {
 	}
 }
 
-// Closing ends those who wait.
+// A caller that waits gets ErrClosed when the keeper's group stops.
 func TestEnsureEndsWithTheGroup(t *testing.T) {
 	g := worker.New(context.Background())
 	fetching := make(chan struct{})
@@ -144,7 +144,7 @@ func TestFailuresAreSharedAndNotKept(t *testing.T) {
 	}
 }
 
-func TestStaticAndClosed(t *testing.T) {
+func TestGivenTokenStaysAndClosedKeeperFetchesNone(t *testing.T) {
 	k := Static("mine")
 	if k.Invalidate(k.Token()) || k.Token() == nil {
 		t.Fatal("a given token cannot be renewed and must stay")

@@ -72,11 +72,11 @@ func TestFirstConnectionIsWaitedFor(t *testing.T) {
 	a.conn.ConnFailed(errors.New("certificate"), true)
 	b.conn.ConnFailed(errors.New("not etcd"), true)
 	if v, _ = d.set.makeView(); !v.wrong {
-		t.Error("no endpoint can work, and that is not noticed")
+		t.Error("no endpoint can work, but that was not noticed")
 	}
 	b.conn.ConnFailed(errors.New("connection refused"), false)
 	if v, _ = d.set.makeView(); v.wrong {
-		t.Error("one endpoint may work again, and that is not noticed")
+		t.Error("one endpoint may work again, but that was not noticed")
 	}
 }
 
@@ -92,7 +92,7 @@ func TestReconnectIsWaitedFor(t *testing.T) {
 	}
 	d.wait(10 * time.Millisecond)
 	if v, _ := d.set.makeView(); v.err == nil {
-		t.Error("refused, and calls that fail fast still wait")
+		t.Error("the connection was refused, but calls that fail fast still wait")
 	}
 }
 
@@ -105,7 +105,7 @@ func TestShortLivedConnections(t *testing.T) {
 	d.wait(10 * time.Millisecond)
 	lose()
 	if m[0].conn != nil {
-		t.Error("nothing was answered, and it is dialled at once")
+		t.Error("nothing was answered, but it is dialled at once")
 	}
 	d.wait(300 * time.Millisecond)
 	v, _ := d.set.makeView()
@@ -116,7 +116,7 @@ func TestShortLivedConnections(t *testing.T) {
 	ctx.Pick.Finish(Done)
 	lose()
 	if m[0].conn == nil {
-		t.Error("a call was answered, and it is not dialled at once")
+		t.Error("a call was answered, but it is not dialled at once")
 	}
 }
 
@@ -188,26 +188,25 @@ func TestPicking(t *testing.T) {
 		t.Errorf("a pinned member that is just reconnecting: %v", err)
 	}
 	d.wait(time.Second)
-	// An error without a status lets calls wait that want to.
+	// An error without a status lets calls wait if they do not fail fast.
 	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == codes.Unavailable ||
 		!strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is away: %v", err)
 	}
 	m[0].conn.wrong = true
 	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == codes.Unavailable {
-		t.Errorf("a pinned member that worked and is not what was configured now: %v", err)
+		t.Errorf("a pinned member that worked before and does not match the configuration now: %v", err)
 	}
 	m[0].worked = false
 	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != codes.Unavailable ||
 		!strings.Contains(err.Error(), "refused") {
-		t.Errorf("a pinned member that is not what was configured: %v", err)
+		t.Errorf("a pinned member that does not match the configuration: %v", err)
 	}
 }
 
-// A pick on an old view does not put work on a connection that retired meanwhile.
-// When all are in doubt, because this machine stood still say, one that was silent before gets
-// nothing.
-func TestAllInDoubt(t *testing.T) {
+// When all members are in doubt, for example because this machine stood still, a member that was
+// silent before that gets nothing.
+func TestSilentMemberGetsNothingWhenAllAreInDoubt(t *testing.T) {
 	d, m := bench(t, "a", "b", "c")
 	for i, o := range m {
 		(&Pick{}).took(o.conn, d.clock)
@@ -227,6 +226,7 @@ func TestAllInDoubt(t *testing.T) {
 	}
 }
 
+// A pick on an old view does not put work on a connection that has retired since.
 func TestRetiredConnectionsTakeNothing(t *testing.T) {
 	d, m := bench(t, "a")
 	v, _ := d.set.makeView()
@@ -263,7 +263,7 @@ func TestSlowMemberIsForgiven(t *testing.T) {
 	}
 }
 
-func TestErrorsStall(t *testing.T) {
+func TestWhichErrorsStallTheirMember(t *testing.T) {
 	for err, stalls := range map[error]bool{
 		rpctypes.ErrGRPCNoLeader: true, rpctypes.ErrGRPCTimeout: true, rpctypes.ErrGRPCNotSupportedForLearner: true,
 		rpctypes.ErrGRPCEmptyKey: false, rpctypes.ErrGRPCCompacted: false, context.Canceled: false,
@@ -300,7 +300,7 @@ func TestOldNewsDoesNotStall(t *testing.T) {
 	}
 }
 
-func TestEndpointsChange(t *testing.T) {
+func TestNewEndpointsKeepMembersAndReuseTheirSlots(t *testing.T) {
 	d, m := bench(t, "a", "b")
 	d.change(func(now int64, fx *effects) { d.set.replace(parse(t, "a", "c"), now, fx) })
 	l := d.set.Members()
@@ -308,19 +308,19 @@ func TestEndpointsChange(t *testing.T) {
 		t.Errorf("members: %v", d.set.States())
 	}
 	if d.set.Find(parse(t, "a")[0]) != m[0] || d.set.Find(endpoint.Endpoint{Network: "tcp", Addr: "x:1"}) != nil {
-		t.Error("Find")
+		t.Error("Find does not return the member of an endpoint, or returns one of an unknown endpoint")
 	}
-	// Places are used again: 200 replacements do not make two members share one.
+	// Slots are used again: 200 replacements do not make two members share one.
 	for i := range 200 {
 		d.change(func(now int64, fx *effects) { d.set.replace(parse(t, "a", fmt.Sprint("x", i)), now, fx) })
 		d.wait(2 * linger)
 		if l := d.set.Members(); l[0].slot == l[1].slot || l[1].slot > 1<<8 {
-			t.Fatalf("after %d replacements: places %x and %x", i, l[0].slot, l[1].slot)
+			t.Fatalf("after %d replacements: slots %x and %x", i, l[0].slot, l[1].slot)
 		}
 	}
 }
 
-func TestAverage(t *testing.T) {
+func TestAverageFollowsUsualTimesNotOnePause(t *testing.T) {
 	var a average
 	now := int64(time.Hour)
 	step := func(d time.Duration) time.Duration {
@@ -329,7 +329,7 @@ func TestAverage(t *testing.T) {
 		return time.Duration(a.value.Load())
 	}
 	if got := step(time.Second); got != time.Second {
-		t.Errorf("the first observation counts whole: %v", got)
+		t.Errorf("the first observation should count in full: %v", got)
 	}
 	for range 60 {
 		step(time.Millisecond)
@@ -350,7 +350,7 @@ func TestAverage(t *testing.T) {
 		step(600 * time.Millisecond)
 	}
 	if got := step(600 * time.Millisecond); got < 590*time.Millisecond || got > 660*time.Millisecond {
-		t.Errorf("what is always so is usual: %v", got)
+		t.Errorf("after many slow ones: %v, want about 600 ms", got)
 	}
 }
 

@@ -35,8 +35,8 @@ func (h *holder) held(c *Context) bool {
 	return err != nil
 }
 
-// TestChangesAreHeldBack: while no member finishes anything changes wait, but not for ever; reads
-// find out when that is over, and all go then.
+// TestChangesAreHeldBack: while no member finishes anything, changes wait, but not for ever. Reads
+// find out when that is over. Then all changes are sent.
 func TestChangesAreHeldBack(t *testing.T) {
 	d, m := bench(t, "a", "b")
 	h := &holder{driver: d}
@@ -55,7 +55,7 @@ func TestChangesAreHeldBack(t *testing.T) {
 	}
 	d.wait(time.Millisecond)
 	change := h.change()
-	for range 20 { // also when they are found in doubt, and then stalled
+	for range 20 { // also while the members are in doubt, and then stalled
 		if !h.held(change) {
 			t.Fatalf("sent where nothing was finished for %v", time.Duration(d.clock-change.Pick.held)+holdMin)
 		}
@@ -65,11 +65,11 @@ func TestChangesAreHeldBack(t *testing.T) {
 		}
 		read.Pick.Finish(Unanswered)
 		if d.wait(watchEvery); d.tickAt == 0 || d.tickAt-d.clock > int64(watchSlow) {
-			t.Error("those that wait are not asked again soon")
+			t.Error("changes that wait are not tried again soon")
 		}
 		for _, o := range m {
 			if o.conn.probing != consensusProbe && d.clock >= o.conn.probeAt+int64(watchSlow) {
-				t.Errorf("nobody finds out about %s", name(o))
+				t.Errorf("%s is not probed", name(o))
 			}
 		}
 	}
@@ -92,8 +92,8 @@ func TestChangesAreHeldBack(t *testing.T) {
 	}
 }
 
-// TestHeldBackByMistake: calls take long because of what they ask for, or one of the members does
-// not answer. A change waits for the answer to one read, and for as long again.
+// TestHeldBackByMistake: there is no election, but one slow call, or one member that does not
+// answer. A change waits for the answer to one read, and then as long again.
 func TestHeldBackByMistake(t *testing.T) {
 	for _, frozen := range []bool{false, true} {
 		d, m := bench(t, "a", "b", "c")
@@ -109,7 +109,7 @@ func TestHeldBackByMistake(t *testing.T) {
 			d.wait(100 * time.Millisecond)
 			change := h.change()
 			if h.held(change) {
-				d.wait(5 * time.Millisecond) // there and back, and the monitor
+				d.wait(5 * time.Millisecond) // a round trip, and the monitor
 			}
 			if d.set.holding.Load() || h.held(change) {
 				t.Fatalf("frozen %t: held back for long", frozen)
@@ -121,8 +121,8 @@ func TestHeldBackByMistake(t *testing.T) {
 	}
 }
 
-// TestHoldingDelaysNoVerdict: the leader is frozen, and nothing but a watch runs there. While
-// changes wait for an election it is found silent as soon as else.
+// TestHoldingDelaysNoVerdict: the leader is frozen, and only a watch runs there. While changes wait
+// for an election, the leader is found silent as soon as at other times.
 func TestHoldingDelaysNoVerdict(t *testing.T) {
 	d, m := bench(t, "a", "b", "c")
 	d.modes["a"], d.modes["b"], d.modes["c"] = "frozen", "no quorum", "no quorum"
@@ -134,7 +134,7 @@ func TestHoldingDelaysNoVerdict(t *testing.T) {
 	}
 	for d.clock-d.began < int64(StreamProbeAfter+probeMin+watchSlow) {
 		d.wait(watchEvery)
-		d.set.holding.Store(true) // they ask again and again
+		d.set.holding.Store(true) // changes are tried again and again
 		d.tickAt = d.clock + 1
 	}
 	if m[0].state != Ejected {

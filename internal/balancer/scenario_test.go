@@ -315,8 +315,8 @@ func (d *driver) do(c scenario.Command) string {
 
 func (d *driver) input(c scenario.Command) {
 	switch c.Name {
-	// members a b c [trip=] [pinned=] [fresh=yes]: a client anew, all connected; fresh: it has made
-	// no call
+	// members a b c [trip=] [pinned=] [fresh=yes]: a new client, connected to all; fresh: it has
+	// made no call
 	case "members":
 		pinned, _ := time.ParseDuration(c.Args["pinned"])
 		d.start(Config{SilenceLimit: pinned, ProbeTimeout: pinned, StallTimeout: pinned}, parse(d.t, c.Words...))

@@ -60,7 +60,7 @@ func TestRealClusters(t *testing.T) {
 	}
 	if _, problems = look(); len(problems) != 1 ||
 		!strings.Contains(problems[0], "member "+m.Name+" does not answer; just a quorum is left (2 of 3)") {
-		t.Errorf("one stands still: %q", problems)
+		t.Errorf("one member is frozen: %q", problems)
 	}
 	if err := m.Thaw(); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestRealClusters(t *testing.T) {
 	m.Kill()
 	if _, problems = look(); !slices.ContainsFunc(problems,
 		func(p string) bool { return strings.Contains(p, "member "+m.Name+" does not answer") }) {
-		t.Errorf("one is away: %q", problems)
+		t.Errorf("one member is killed: %q", problems)
 	}
 	cl.Members()[1].Kill()
 	f, problems = look()
@@ -76,21 +76,22 @@ func TestRealClusters(t *testing.T) {
 	for _, g := range Judge(f) {
 		rules[g.Rule] = true
 	}
-	// A question that fails without a quorum is no cause of its own.
+	// A request that fails because there is no quorum is not a problem of its own.
 	if len(problems) != 1 || !strings.HasPrefix(problems[0], "1 of 3 voting members answer, 2 are needed") ||
 		!rules["no-quorum"] ||
 		rules["unknown"] ||
 		rules["elections"] ||
 		rules["no-leader"] {
-		t.Errorf("two are away: %q, %v", problems, rules)
+		t.Errorf("two members are killed: %q, %v", problems, rules)
 	}
 	cl.Members()[2].Kill()
 	if f, problems = look(); f.ListErr == nil || len(problems) != 1 {
-		t.Errorf("all are away: %q", problems)
+		t.Errorf("all members are killed: %q", problems)
 	}
 }
 
-// TestPeriodOfRealMembers: under load the members' commits of the period are known, and only those.
+// TestPeriodOfRealMembers: under load the times of commits in the period are known. Earlier commits
+// do not count.
 func TestPeriodOfRealMembers(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)
@@ -129,8 +130,9 @@ func TestPeriodOfRealMembers(t *testing.T) {
 	}
 }
 
-// TestUnadvertised: a member that can only be reached where the user says.
-func TestUnadvertised(t *testing.T) {
+// TestMemberBehindAProxyHasNoProblem: a member may be reachable only at the user's address, not at
+// those that it advertises.
+func TestMemberBehindAProxyHasNoProblem(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	f, err := Gather(
@@ -148,8 +150,8 @@ func TestUnadvertised(t *testing.T) {
 	}
 }
 
-// TestReceived: what each process has received, by kind.
-func TestReceived(t *testing.T) {
+// TestReceivedRequestsAreCountedByKind: each server process counts what it has received.
+func TestReceivedRequestsAreCountedByKind(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -197,7 +199,7 @@ func TestReceived(t *testing.T) {
 	}
 	<-c.Watch(ctx, "k", clientv3.WithCreatedNotify())
 	after := look()
-	// Reads may be sent twice, and the client asks now and then by itself.
+	// Reads may be sent twice, and the client sends some of its own.
 	for k, least := range map[Kind]float64{Changes: 40, Reads: 30, Transactions: 20, Leases: 20, Watches: 1} {
 		if n := after[k] - before[k]; n < least || n > 3*least+10 {
 			t.Errorf("%v: %v, want about %v", k, n, least)

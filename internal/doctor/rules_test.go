@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// healthy is a cluster of three of which nothing is to be said.
+// healthy is a cluster of three without findings.
 func healthy() *Facts {
 	f := &Facts{Now: time.Now(), Revision: 1000, Compacted: true}
 	for i := range 3 {
@@ -289,9 +289,9 @@ etcd_server_leader_changes_seen_total 7
 	}
 }
 
-// TestPeriod: what was slow before the period is not counted, and a member that has begun anew is
-// counted from there.
-func TestPeriod(t *testing.T) {
+// TestOnlyThePeriodCounts: what was slow before the period is not counted. A member that was
+// restarted in the period is counted from its start.
+func TestOnlyThePeriodCounts(t *testing.T) {
 	page := func(quick, slow, leaders float64) *counters {
 		return &counters{
 			fsync:   []bucket{{0.001, quick}, {0.064, quick + slow}, {math.Inf(1), quick + slow}},
@@ -309,7 +309,7 @@ func TestPeriod(t *testing.T) {
 		{"slow now", page(100000, 0, 3), page(100500, 100, 5), Quantile{64 * time.Millisecond, true}, 2},
 		{"one slow", page(1000, 500, 3), page(1049, 501, 3), Quantile{time.Millisecond, true}, 0},
 		{"too few", page(1000, 500, 3), page(1010, 510, 3), Quantile{}, 0},
-		{"begun anew", page(100000, 0, 9), page(100, 100, 1), Quantile{64 * time.Millisecond, true}, 0},
+		{"restarted", page(100000, 0, 9), page(100, 100, 1), Quantile{64 * time.Millisecond, true}, 0},
 	} {
 		var a Address
 		if a.compare(c.before, c.now); a.Fsync != c.want || a.NewLeaders != c.leaders {
@@ -318,8 +318,9 @@ func TestPeriod(t *testing.T) {
 	}
 }
 
-// TestOneProcess: what several members of one process count was counted by each of them.
-func TestOneProcess(t *testing.T) {
+// TestMembersOfOneProcess: members that share a process share its counters, so each election was
+// counted once for each of them.
+func TestMembersOfOneProcess(t *testing.T) {
 	all := []string{"1", "2", "3"}
 	var a Address
 	a.compare(&counters{leaders: 6, ids: all}, &counters{leaders: 9, ids: all})
@@ -328,8 +329,9 @@ func TestOneProcess(t *testing.T) {
 	}
 }
 
-// TestWord: what members say of themselves cannot smuggle anything into a command that is copied.
-func TestWord(t *testing.T) {
+// TestWordsOfMembersAreSafeInCommands: a member's name or URL cannot smuggle anything into a
+// command that a user copies.
+func TestWordsOfMembersAreSafeInCommands(t *testing.T) {
 	for in, want := range map[string]string{
 		"m0": "m0", "http://[::1]:2380": "'http://[::1]:2380'", "": "NAME", "-x": "NAME", "a b": "NAME",
 		"$(id)": "NAME", "a;b": "NAME", "a'b": "NAME", "a\nb": "NAME",

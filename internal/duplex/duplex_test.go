@@ -96,7 +96,7 @@ func start(t *testing.T) *rig {
 	return r
 }
 
-func TestOrder(t *testing.T) {
+func TestMessagesKeepTheirOrder(t *testing.T) {
 	r := start(t)
 	for i := range 3 { // before it is open
 		r.pair.Push(i)
@@ -127,20 +127,20 @@ func TestPushDoesNotWaitForAStuckSend(t *testing.T) {
 	for i := range 1000 { // nobody takes them
 		r.pair.Push(i)
 	}
-	r.s.answers <- "a" // nor does reading
+	r.s.answers <- "a" // reading does not wait either
 	<-r.answered
 }
 
-func TestEndIsToldOnceWithItsReason(t *testing.T) {
+func TestEndIsReportedOnceWithItsReason(t *testing.T) {
 	cause := errors.New("broken")
 	for name, c := range map[string]struct {
 		fail func(*rig)
 		want end
 	}{
-		"not opened":          {func(r *rig) { r.open <- cause }, end{"", cause}},
-		"receiving":           {func(r *rig) { r.open <- nil; r.s.failures <- cause }, end{"m", cause}},
-		"sending":             {func(r *rig) { r.open <- nil; r.pair.Push(1); r.s.refuse <- cause }, end{"m", cause}},
-		"an end without word": {func(r *rig) { r.open <- nil; r.s.failures <- io.EOF }, end{"m", io.EOF}},
+		"not opened":              {func(r *rig) { r.open <- cause }, end{"", cause}},
+		"receiving":               {func(r *rig) { r.open <- nil; r.s.failures <- cause }, end{"m", cause}},
+		"sending":                 {func(r *rig) { r.open <- nil; r.pair.Push(1); r.s.refuse <- cause }, end{"m", cause}},
+		"an end without a reason": {func(r *rig) { r.open <- nil; r.s.failures <- io.EOF }, end{"m", io.EOF}},
 		"receiving knows why": {func(r *rig) {
 			r.open <- nil
 			r.pair.Push(1)
@@ -162,14 +162,14 @@ func TestEndIsToldOnceWithItsReason(t *testing.T) {
 	}
 }
 
-// TestBothSeeTheEnd: the sender reports the end, and the reader sees it too before the sender is
-// done.
+// TestBothSeeTheEnd: the reader sees the end too while the sender still reports it. It is reported
+// once.
 func TestBothSeeTheEnd(t *testing.T) {
 	r := start(t)
 	over := make(chan struct{})
 	r.inEnd = func() {
 		r.s.failures <- errors.New("seen by the reader")
-		<-r.s.ctx.Done() // the reader ends with that
+		<-r.s.ctx.Done() // the reader's failure ends the stream
 		close(over)
 	}
 	cause := errors.New("seen by the sender")
@@ -186,7 +186,7 @@ func TestBothSeeTheEnd(t *testing.T) {
 	}
 }
 
-func TestNothingIsToldOfAClosedOne(t *testing.T) {
+func TestClosedPairReportsNoEnd(t *testing.T) {
 	for name, opened := range map[string]bool{"opening": false, "open": true} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t)
@@ -204,7 +204,7 @@ func TestNothingIsToldOfAClosedOne(t *testing.T) {
 	}
 }
 
-func TestAfterTheGroupStopped(t *testing.T) {
+func TestPairOfAStoppedGroupDoesNothing(t *testing.T) {
 	g := worker.New(t.Context())
 	g.Stop()
 	p := duplex.Start(g, duplex.Config[int, string]{})

@@ -61,8 +61,8 @@ func TestFromWrapsTheRest(t *testing.T) {
 	}
 }
 
-// Programs look for gRPC's words at the beginning of an error's text, and take its status
-// apart; what we know beside them follows.
+// Programs look for gRPC's words at the beginning of an error's text, and parse its status. What we
+// add comes after them.
 func TestErrorBeginsWithGRPCsWords(t *testing.T) {
 	cut := status.Error(codes.Unavailable, "error reading from server: EOF")
 	for _, c := range []struct {
@@ -215,8 +215,8 @@ func ExampleFrom() {
 	// Output: true
 }
 
-// A server knows the caller's deadline: its own "timed out" that comes with it is the caller's
-// time-out.
+// A server knows the caller's deadline. If it answers "timed out" at that moment, the caller's
+// deadline has passed.
 func TestServersTimeoutAtTheDeadline(t *testing.T) {
 	soon, cancel := context.WithTimeout(t.Context(), deadlineSlack/2)
 	defer cancel()

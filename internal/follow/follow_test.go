@@ -36,7 +36,7 @@ func TestOpenDoesNotWait(t *testing.T) {
 	defer w.Close()
 	select {
 	case <-w.Opened:
-		t.Fatal("a member that stands still has confirmed a watch")
+		t.Fatal("a frozen member has confirmed a watch")
 	default:
 	}
 	if err := member.Thaw(); err != nil {
@@ -52,7 +52,8 @@ func TestOpenDoesNotWait(t *testing.T) {
 	}
 }
 
-// Where a watch is by a response: a header's revision is that of the server.
+// Reached says up to which revision a response brings its watch. The header's revision says that
+// only in a notification of progress, since it is the server's.
 func TestReached(t *testing.T) {
 	at := func(revs ...int64) (list []*clientv3.Event) {
 		for _, rev := range revs {

@@ -48,7 +48,7 @@ func TestSilentMembersOneAfterTheOther(t *testing.T) {
 	})
 }
 
-func TestUnrenewedAtTheDeadline(t *testing.T) {
+func TestLossIsReportedAtTheDeadline(t *testing.T) {
 	for _, mode := range []string{"silent", "gone", "refuse"} {
 		t.Run(mode, func(t *testing.T) {
 			s := newFakeServer("A", "B", "C")
@@ -73,7 +73,7 @@ func TestUnrenewedAtTheDeadline(t *testing.T) {
 	}
 }
 
-func TestHeldUntil(t *testing.T) {
+func TestHeldUntilTheLossIsReported(t *testing.T) {
 	s := newFakeServer("A")
 	s.ttl[1] = 9
 	start(t, s, func(t *testing.T, e *Engine) {
@@ -110,8 +110,9 @@ func TestHeldUntil(t *testing.T) {
 	})
 }
 
-// TestSuspended: a machine that slept, whose monotonic clock stood still meanwhile, does not take a
-// lease for its own that the server has given up since, and one whose clock was set loses nothing.
+// TestSuspended: the monotonic clock stands still while a machine sleeps. After that the client
+// does not claim a lease that the server has let expire. If only the wall clock was set, it loses
+// none.
 func TestSuspended(t *testing.T) {
 	s := newFakeServer("A")
 	s.ttl[1], s.ttl[2] = 60, 60
@@ -137,7 +138,7 @@ func TestSuspended(t *testing.T) {
 			t.Errorf("the loss was reported after %v", took)
 		}
 		ahead.Store(int64(3 * time.Minute))
-		wait(lookEvery + time.Millisecond) // what fires at the same time has no order
+		wait(lookEvery + time.Millisecond) // timers of the same moment fire in any order
 		lives.wantAlive()
 		if until, ok := e.HeldUntil(2); !ok || time.Until(until) < 50*time.Second {
 			t.Errorf("renewed since: held until %v, it is %v", until, time.Now())
@@ -167,7 +168,7 @@ func TestUnknownTTLNeverAnswered(t *testing.T) {
 	})
 }
 
-func TestContextsRevokeAndClose(t *testing.T) {
+func TestContextRevocationAndCloseEndKeeps(t *testing.T) {
 	s := newFakeServer("A")
 	s.ttl[1], s.ttl[2], s.ttl[3] = 60, 60, 60
 	start(t, s, func(t *testing.T, e *Engine) {
@@ -230,7 +231,7 @@ func TestCloseWhileOpenBlocks(t *testing.T) {
 	})
 }
 
-// One lease that may not be renewed ends the stream for all; only it halts.
+// The server ends the stream of all leases if one may not be renewed. Only that one halts.
 func TestDeniedLease(t *testing.T) {
 	s := newFakeServer("A", "B")
 	s.ttl[1], s.ttl[2] = 5, -2
@@ -276,7 +277,7 @@ func TestManyLeases(t *testing.T) {
 	})
 }
 
-// The same things at once from many goroutines; the race detector watches.
+// Many goroutines do all this at once, for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	s := newFakeServer("A", "B", "C")
 	for id := range int64(20) {

@@ -134,8 +134,8 @@ func (m *model) check() {
 		if mk.ended > 0 || mk.renewed == 0 || m.expiry[mk.id] > m.now {
 			continue
 		}
-		// After a sleep, and who persists, it may have to ask first; that it holds the lease it
-		// must not say.
+		// After a sleep, or if the keep persists, the client may have to ask the server first.
+		// Until then it must not say that it holds the lease.
 		if until, ok := m.core.heldUntil(mk.id); ok && until > m.now ||
 			!mk.k.persists && m.now > m.sleptAt+4*time.Second {
 			m.t.Fatalf(

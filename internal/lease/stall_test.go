@@ -9,9 +9,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// stall is a cluster of three whose leader stands still for a while. A follower that had sent a
-// renewal on to it waits until it moves again, and so does everything behind on that stream,
-// though another leader was elected long before.
+// stall is a cluster of three whose leader stands still for a while. A follower that has forwarded
+// a renewal to it waits until it moves again, even if another leader was elected long before. All
+// later renewals on that stream wait too.
 type stall struct {
 	t       *testing.T
 	seed    uint64
@@ -19,7 +19,7 @@ type stall struct {
 	now     time.Duration
 	draw    *rand.Rand
 	members []string
-	way     time.Duration // to a member and back
+	way     time.Duration // of a round trip to a member
 
 	from, elected, until time.Duration
 	successor            string // elected then
@@ -66,8 +66,8 @@ func (s *stall) stream(st *stream) *stallStream {
 	return s.streams[i]
 }
 
-// open picks a member as clientv3 does: the leader if it need not be avoided, else at random one
-// that need not, else one that is not known to be silent.
+// open picks a member as clientv3 does: the leader unless it is to be avoided, else a random one
+// that is not, else one that is not known to be silent.
 func (s *stall) open(st *stream) {
 	leader := stalled
 	if s.now >= s.elected && s.elected > 0 {
@@ -120,13 +120,13 @@ func (s *stall) pass(d time.Duration) {
 	}
 }
 
-// enough is the time from the election to the end of a lease that renewing it may take, beside
-// twice the way.
+// enough is how much of its time, beside two round trips, a lease must have left at the election so
+// that it can still be renewed.
 const enough = 500 * time.Millisecond
 
-// A leader that stands still costs no lease that lives on for long enough after the election,
-// wherever in its interval the renewal was, and also just after another such fault.
-func TestLeaderStandsStill(t *testing.T) {
+// A leader that stands still costs no lease that has enough time left at the election. This holds
+// at every moment between two renewals, and also just after another such fault.
+func TestLeaderThatStandsStillCostsNoLease(t *testing.T) {
 	for _, way := range []time.Duration{2 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond} {
 		for seed := range uint64(500) {
 			draw := rand.New(rand.NewPCG(seed, 0))

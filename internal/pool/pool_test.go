@@ -104,7 +104,7 @@ func TestLongestIdleGoesFirst(t *testing.T) {
 	})
 }
 
-func TestClose(t *testing.T) {
+func TestCloseClosesEachValueOnce(t *testing.T) {
 	p := New(Limits{Idle: 2, For: time.Minute}, (*thing).close)
 	lent, back := take(t, p, "lent")
 	idle, backIdle := take(t, p, "idle")
@@ -130,7 +130,7 @@ func TestFailureIsNotKept(t *testing.T) {
 	back()
 }
 
-// Borrowers, returns and expiry at once; the race detector looks on.
+// Borrowers, returns and expiry at once, for the race detector.
 func TestManyBorrowers(t *testing.T) {
 	p := New(Limits{Idle: 2, For: time.Microsecond}, (*thing).close)
 	var wg sync.WaitGroup

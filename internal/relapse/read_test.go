@@ -18,7 +18,7 @@ import (
 
 const lease = clientv3.LeaseID(7)
 
-// server answers reads, but not of some keys, and does not say which keys the lease has.
+// server answers reads, except of secret keys. It does not say which keys the lease has.
 type server struct {
 	clientv3.KV
 	clientv3.Lease
@@ -93,8 +93,8 @@ func TestLookAtLongNames(t *testing.T) {
 	}
 }
 
-// Of keys that a user may read only in part those that he may read are found, and the error says
-// that there are others. Another error ends the look.
+// If a user may read only some of the keys, those are found, and the error says that there are
+// others. Any other error ends the look.
 func TestLookOfALimitedUser(t *testing.T) {
 	var all []string
 	for i := range 250 {
@@ -115,6 +115,6 @@ func TestLookOfALimitedUser(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	if _, err := look(t, &server{secret: secret, fail: broken}, all); !errors.Is(err, broken) {
-		t.Errorf("an error beside denials: %v", err)
+		t.Errorf("an error that is no denial: %v", err)
 	}
 }

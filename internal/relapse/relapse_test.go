@@ -13,7 +13,7 @@ type lessor uint64
 
 func (l lessor) Streams() uint64 { return uint64(l) }
 
-func TestEar(t *testing.T) {
+func TestEarHearsARestoreAndAnotherCluster(t *testing.T) {
 	var e relapse.Ear
 	for i, step := range []struct {
 		cluster, term uint64
@@ -26,11 +26,11 @@ func TestEar(t *testing.T) {
 		{1, 6, 120, 1, false},
 		{1, 6, 119, 1, true}, // a restore, or a member that lags
 		{1, 6, 120, 1, false},
-		{1, 2, 500, 1, true}, // a restore that has overtaken
+		{1, 2, 500, 1, true}, // a restored cluster with more revisions than before
 		{1, 2, 501, 1, false},
 		{2, 9, 900, 1, true}, // another cluster
 		{2, 9, 900, 1, false},
-		{2, 9, 900, 2, true}, // a restore that says nothing of itself
+		{2, 9, 900, 2, true}, // a restore that only a new stream hints at
 		{2, 9, 900, 2, false},
 	} {
 		h := &pb.ResponseHeader{ClusterId: step.cluster, RaftTerm: step.term, Revision: step.revision}
@@ -39,14 +39,14 @@ func TestEar(t *testing.T) {
 		}
 	}
 	if relapse.Streams(nil) != 0 {
-		t.Error("nobody has opened a stream")
+		t.Error("streams are counted although nobody has opened one")
 	}
 }
 
-func TestEnded(t *testing.T) {
+func TestEndedRemembersTheLatestKeys(t *testing.T) {
 	var e relapse.Ended
 	if e.Rev("a") != 0 {
-		t.Error("something is known at first")
+		t.Error("a key is known before any was noted")
 	}
 	e.Note("a", 5)
 	e.Note("a", 7)
@@ -63,7 +63,7 @@ func TestEnded(t *testing.T) {
 }
 
 // The keys that ended last are remembered, however often they ended before.
-func TestEndedAgain(t *testing.T) {
+func TestKeyThatEndedAgainIsRememberedLonger(t *testing.T) {
 	var e relapse.Ended
 	e.Note("a", 1)
 	for i := range 9_999 {

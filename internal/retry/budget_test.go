@@ -94,7 +94,7 @@ func TestCallsCutByOneConnectionGoElsewhereAtOnce(t *testing.T) {
 	calls.Wait()
 }
 
-// A cluster in trouble is not asked by all at the same moment.
+// Calls do not all come back to a cluster in trouble at the same moment.
 func TestRepetitionsWithoutBudgetAreSpread(t *testing.T) {
 	r := newRig(t, 2, nil)
 	var seen arrivals

@@ -118,8 +118,8 @@ func TestWithRepeat(t *testing.T) {
 	}
 }
 
-// The time of a grant is that of the attempt that was executed, not of the call: what the call
-// waited for before, the server knows nothing of.
+// The time of a grant is when the executed attempt was sent, not when the call began. The server
+// knows nothing of the earlier attempts.
 func TestWithSent(t *testing.T) {
 	r := newRig(t, 2, nil)
 	var seen atomic.Int32
@@ -143,7 +143,7 @@ func TestWithSent(t *testing.T) {
 	}
 }
 
-// No storm: a cluster without a leader is asked a few times, not a hundred.
+// A read that meets a cluster without a leader is sent a few times, not a hundred.
 func TestNoRetryStorm(t *testing.T) {
 	r := newRig(t, 3, nil)
 	r.script(func(context.Context, int) error { return rpctypes.ErrGRPCNoLeader })
@@ -242,8 +242,8 @@ func TestFinalAnswerDoesNotWaitForHedge(t *testing.T) {
 	}
 }
 
-// Hedges are few: 5 % of calls after a burst of 100, and of those that wait for a second as many as
-// may be repeated, 20 % after a burst of 100.
+// Hedges are few: 5 % of calls after a burst of 100. Calls that have waited for a second are hedged
+// out of the budget for repetitions: 20 % of calls after a burst of 100.
 func TestHedgeBudget(t *testing.T) {
 	r := newRig(t, 2, nil)
 	const calls = 400
@@ -261,7 +261,7 @@ func TestHedgeBudget(t *testing.T) {
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for last, still := 0, 0; still < 50; <-tick.C { // a second without a further request
+	for last, still := 0, 0; still < 50; <-tick.C { // until a second passes without a request
 		if n := r.total(); n == last && n >= calls {
 			still++
 		} else {
@@ -394,8 +394,9 @@ func TestFailedLoginIsShared(t *testing.T) {
 	}
 }
 
-// TestVerdictThatComesLate: gRPC picks anew for a call whose connection broke, and only then it
-// learns that this connection is of no use. The call is made all the same, a write too.
+// TestVerdictThatComesLate: gRPC picks another connection for a call whose connection broke. Only
+// then it gets the balancer's verdict about the first one. The call is made all the same, also if
+// it is a write.
 func TestVerdictThatComesLate(t *testing.T) {
 	o := &overtaken{}
 	r := newRig(t, 2, func(c *retry.Config) { c.Raw = o })
@@ -423,7 +424,7 @@ func TestVerdictThatComesLate(t *testing.T) {
 	}
 }
 
-func TestPin(t *testing.T) {
+func TestPinnedCallsGoToTheirMember(t *testing.T) {
 	r := newRig(t, 3, nil)
 	m := r.set.Members()[1]
 	for range 20 {
@@ -607,7 +608,7 @@ func TestSlowLoginIsSentSixTimes(t *testing.T) {
 	}
 }
 
-// So does another read, if the budget has something.
+// A read too is sent again for each request that fails meanwhile, if the budget allows it.
 func TestReadIsHedgedAgain(t *testing.T) {
 	r := newRig(t, 3, nil)
 	var calls atomic.Int32

@@ -172,8 +172,8 @@ func newRig(t *testing.T, n int, change func(*retry.Config)) *rig {
 	return r
 }
 
-// overtaken ends the next call or stream as the verdict about a connection does that gRPC has left
-// for another one meanwhile.
+// overtaken ends the next call or stream as a late verdict does: one about a connection that gRPC
+// has already left for another.
 type overtaken struct {
 	grpc.ClientConnInterface
 	next *balancer.Ended

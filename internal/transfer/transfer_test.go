@@ -111,8 +111,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestInterrupted: begun again after an interruption, it goes on.
-func TestInterrupted(t *testing.T) {
+// TestImportGoesOnAfterAnInterruption: a second import writes only what the first one has not.
+func TestImportGoesOnAfterAnInterruption(t *testing.T) {
 	c := clienttest.Shared(t)
 	a, b := t.Name()+"/a/", t.Name()+"/b/"
 	for i := range 450 {
@@ -138,7 +138,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// Files that went through editors and other systems.
+// Files may have been changed by an editor: a byte order mark, CRLF, indented or empty lines.
 func TestEditedFiles(t *testing.T) {
 	c := clienttest.Shared(t)
 	text := "\xef\xbb\xbf" + `{"fairlead":"export","format":1,"prefix":"p/"}` + "\r\n\r\n" +
@@ -186,8 +186,9 @@ func TestLargeValues(t *testing.T) {
 	}
 }
 
-// TestFaster: keys that another client changes during their comparison are left unchanged.
-func TestFaster(t *testing.T) {
+// TestImportLeavesKeysThatOthersChange: a key that another client changes after it was compared is
+// a conflict, and is not written.
+func TestImportLeavesKeysThatOthersChange(t *testing.T) {
 	c := clienttest.Shared(t)
 	k := t.Name() + "/k"
 	put(t, c, k, "1")
@@ -205,7 +206,7 @@ func TestFaster(t *testing.T) {
 	}
 }
 
-func TestTwice(t *testing.T) {
+func TestKeyTwiceInAFileGetsTheLastValue(t *testing.T) {
 	c := clienttest.Shared(t)
 	k := t.Name()
 	file := strings.NewReader(`{"fairlead":"export","format":1,"revision":1,"cluster":"1"}
@@ -307,8 +308,8 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// TestValuesOfEverySize: what could be put can be exported and imported, up to the last byte that
-// a request may have.
+// TestValuesOfEverySize: every value that can be put can be exported and imported, up to the
+// largest request that servers accept.
 func TestValuesOfEverySize(t *testing.T) {
 	c := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	ctx := context.Background()

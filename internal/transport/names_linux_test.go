@@ -40,9 +40,9 @@ func deaf(t *testing.T) netip.AddrPort {
 	return at
 }
 
-// TestRace: an address that does not answer costs a moment, one that refuses nothing; the
-// error is that of the address that was preferred.
-func TestRace(t *testing.T) {
+// TestAddressesAreDialledSideBySide: an address that does not answer costs a moment, and one that
+// refuses costs nothing. If all fail, the error is that of the preferred address.
+func TestAddressesAreDialledSideBySide(t *testing.T) {
 	silent := deaf(t)
 	port := strconv.Itoa(int(silent.Port()))
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.3", port))

@@ -229,9 +229,8 @@ func testConfig(s *fakeServer) Config {
 	}
 }
 
-// start runs f in a bubble with a fake clock. The bubble fails the test if any
-// goroutine is left when f has returned; f ends with Close, and Close itself must
-// have left none, which the check here shows.
+// start runs f in a bubble with a fake clock, and then closes the engine. Close itself must leave
+// no goroutine: that is checked here. The bubble fails the test if one is left at its end.
 func start(t *testing.T, change func(*Config), f func(t *testing.T, e *Engine, s *fakeServer)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeServer()

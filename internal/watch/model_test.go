@@ -85,7 +85,7 @@ type consumer struct {
 	w       *watcher
 	name    string
 	start   int64          // 0: not confirmed yet
-	listed  *modelRevision // the one before start, as the consumer has read it; nil: it has not
+	listed  *modelRevision // the revision before start, if the consumer has read it; else nil
 	got     []string
 	last    int64
 	blocked bool
@@ -293,7 +293,8 @@ func (m *model) openIfAsked() {
 	m.run()
 }
 
-// answerConfirms answers the checks, or leaves one for later, which may have been read already.
+// answerConfirms answers the checks, or leaves one for later. The server may have read that one
+// already.
 func (m *model) answerConfirms() {
 	for len(m.checks) > 0 {
 		k := &m.checks[0]

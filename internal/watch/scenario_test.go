@@ -162,8 +162,8 @@ func (d *driver) input(c scenario.Command) {
 	}
 }
 
-// listing: what the watcher has listed at a revision, the newest key of revision newest, none if
-// that is 0.
+// listing is what the watcher has listed at a revision. Its newest key is of revision newest; 0: it
+// has no key.
 func (d *driver) listing(c scenario.Command) *Listing {
 	if !c.Has("listed") {
 		return nil
@@ -172,7 +172,7 @@ func (d *driver) listing(c scenario.Command) *Listing {
 	if rev := c.Int(d.t, "newest", 0); rev > 0 {
 		l.Note(&mvccpb.KeyValue{Key: []byte(c.Args["key"]), ModRevision: rev, Value: []byte("v")})
 	} else {
-		l.Empty = !c.Has("counted") // that there are keys is known, and not which
+		l.Empty = !c.Has("counted") // counted: only the number of keys is known, not which
 	}
 	return l
 }

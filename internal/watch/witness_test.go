@@ -19,7 +19,7 @@ func event(kind mvccpb.Event_EventType, key string, rev int64, value string) *mv
 	}
 }
 
-// The witness is reused for the next revision; nothing of the one before stays, whatever that was.
+// The witness is reused for the next revision. Nothing of the one before is left in it.
 func TestWitnessIsTheNewestRevision(t *testing.T) {
 	w := &watcher{}
 	keysOnly := Change{Key: []byte("listed"), keyOnly: true, sum: sumOf(event(mvccpb.PUT, "listed", 5, "").Kv)}
@@ -55,7 +55,7 @@ func TestWitnessIsTheNewestRevision(t *testing.T) {
 		}
 		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "x", 10, "v"), event(mvccpb.PUT, "yyyy", 10, "v")})
 		if string(gone.Key) != "gone" || string(put.Key) != "k" {
-			t.Errorf("after %s: a delivery has changed what was asked: %s, %s", name, gone.Key, put.Key)
+			t.Errorf("after %s: a delivery has changed an earlier question: %s, %s", name, gone.Key, put.Key)
 		}
 		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "late", 7, "v")})
 		if k.revision != 10 {

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestSizes: what groups are planned with.
-func TestSizes(t *testing.T) {
+// TestSizesThatGroupsArePlannedWith: the constants are not smaller than the structs.
+func TestSizesThatGroupsArePlannedWith(t *testing.T) {
 	if n := unsafe.Sizeof(mvccpb.KeyValue{}); n > kvSize {
 		t.Errorf("a key-value has %d bytes", n)
 	}
@@ -22,8 +22,9 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestKept: a key-value or event that is kept holds at most 16 KiB of memory more than itself.
-func TestKept(t *testing.T) {
+// TestKeptValueHoldsLittleElse: a key-value or event that is kept holds at most 16 KiB of memory
+// beyond itself.
+func TestKeptValueHoldsLittleElse(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	sizes := map[string]func() int{
 		"empty":      func() int { return 0 },

@@ -387,7 +387,7 @@ func TestRandomRequests(t *testing.T) {
 	}
 }
 
-// TestUnusualRequests: what a program can put together, but no client sends.
+// TestUnusualRequests: a program can build these, but no client sends them.
 func TestUnusualRequests(t *testing.T) {
 	for i, m := range []proto.Message{
 		&pb.RangeRequest{}, &pb.PutRequest{}, &pb.TxnRequest{}, &pb.LeaseKeepAliveRequest{},
@@ -403,7 +403,7 @@ func TestUnusualRequests(t *testing.T) {
 	}
 }
 
-func TestNoMessage(t *testing.T) {
+func TestOnlyMessagesAreEncoded(t *testing.T) {
 	if _, err := (Codec{}).Marshal(42); err == nil {
 		t.Error("a number was encoded")
 	}
@@ -412,8 +412,8 @@ func TestNoMessage(t *testing.T) {
 	}
 }
 
-// TestReused: a struct that held another answer before.
-func TestReused(t *testing.T) {
+// TestReusedAnswerKeepsNothing: the struct held another answer before.
+func TestReusedAnswerKeepsNothing(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(3, 3))}
 	for kind := range answers {
 		m := r.answer(kind)
@@ -490,7 +490,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// TestAllocations: two for a group of some 12 KiB.
+// TestAllocations: there are two for each group of some 12 KiB.
 func TestAllocations(t *testing.T) {
 	m := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 7}}
 	for i := range 10000 {
