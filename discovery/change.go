@@ -91,6 +91,14 @@ func (c *changeset) show(rev int64, stale bool) {
 	first := old == nil
 	resaid := !first && (!maps.Equal(old.split, f.control.Split) || old.limits != f.control.Limits)
 	stale = stale || f.guard.count[held] > 0
+	history := 0
+	if !first {
+		history = old.history
+		if rev < old.revision {
+			history++
+			defer signal(f.acked) // what was announced is of the other history
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.view.Store(
@@ -98,6 +106,7 @@ func (c *changeset) show(rev int64, stale bool) {
 			service:  f.service,
 			cluster:  f.cluster.name,
 			revision: rev,
+			history:  history,
 			tree:     f.tree.Copy(),
 			draining: f.drains,
 			split:    f.control.Split,
@@ -114,6 +123,9 @@ func (c *changeset) show(rev int64, stale bool) {
 	f.stale = stale
 	for t := range f.subs {
 		t.note(c.list)
+		if !first && history != old.history {
+			t.forget(rev)
+		}
 		if first || was != stale || len(c.list) > 0 || resaid {
 			t.s.poke()
 		}

@@ -43,28 +43,26 @@ func watchersPrefix(service string) string { return watchersBase + url.PathEscap
 
 // announce announces a feed: it writes the revision that the feed's subscriptions have seen.
 func (f *feed) announce(context.Context) {
-	var k *Kept
-	var err error
-	ended := turn(f.ctx, f.cluster.announces, func() {
-		key := watchersPrefix(f.service) + url.PathEscape(f.d.announceAs)
-		k, err = f.cluster.announcer.Keep(f.ctx, key, "0", WithTakeover())
-	})
-	if err = cmp.Or(ended, err); err != nil {
-		if f.ctx.Err() == nil {
-			f.problem("", fmt.Errorf("not announced, so drains do not wait for this process: %w", err))
-		}
+	k := f.announced()
+	if k == nil {
 		return
 	}
 	var late delayed
 	timer := time.NewTimer(never)
 	defer timer.Stop()
+	history := 0
 	for done := int64(0); ; {
 		select {
 		case <-f.acked:
+			if h := f.view.Load().history; h != history { // before f.seen, which may be newer
+				history, late, done = h, nil, 0
+				apart(func() { _ = k.Set(f.ctx, "0") })
+			}
 			late.add(f.seen(), time.Now().Add(f.d.announceAfter))
 			timer.Reset(late.next())
 		case <-timer.C:
 			if seen := late.due(time.Now()); seen > done {
+				var err error
 				apart(func() { err = k.Set(f.ctx, strconv.FormatInt(seen, 10)) })
 				if err == nil {
 					done = seen
@@ -80,7 +78,35 @@ func (f *feed) announce(context.Context) {
 	}
 }
 
+// announced makes the announcement; nil if f has ended. It tries again when that fails: an operator
+// may allow it later, and an earlier feed of the service may still be taking its own back.
+func (f *feed) announced() (k *Kept) {
+	key, said := watchersPrefix(f.service)+url.PathEscape(f.d.announceAs), ""
+	for failures := 0; ; failures++ {
+		var err error
+		ended := turn(f.ctx, f.cluster.announces, func() {
+			k, err = f.cluster.announcer.Keep(f.ctx, key, "0", WithTakeover())
+		})
+		if err = cmp.Or(ended, err); err == nil {
+			return k
+		}
+		wait := announceAgain
+		if errors.Is(err, ErrTaken) {
+			wait = retry.Wait(failures)
+		} else if f.ctx.Err() == nil && said != err.Error() {
+			said = err.Error()
+			f.problem("", fmt.Errorf("not announced, so drains do not wait for this process: %w", err))
+		}
+		if backoff.Sleep(f.ctx, wait) != nil {
+			return nil
+		}
+	}
+}
+
 const (
+	// announceAgain is how long a user without permission waits before the next try.
+	announceAgain = 5 * time.Second
+
 	never = time.Duration(1<<63 - 1)
 	// delayedMost bounds the revisions that wait; beyond it the last ones are announced together.
 	delayedMost = 64

@@ -101,7 +101,7 @@ func (s *Subscription) View() *View {
 func (t *track) looked(v *View) bool {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
-	if t.s.begun || v.revision <= t.seen {
+	if t.s.begun || v.revision <= t.seen || v != t.f.view.Load() { // the latest may be of another history
 		return false
 	}
 	t.seen = v.revision
@@ -161,6 +161,18 @@ func (t *track) settle() {
 		signal(t.f.acked)
 	}
 	t.seen = t.returned
+}
+
+// forget notes that revisions above rev were those of another history.
+func (t *track) forget(rev int64) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.returned > rev {
+		t.returned, t.drains = 0, false
+	}
+	if t.seen > rev {
+		t.seen = 0
+	}
 }
 
 // pass notes that the caller uses other instances than the track's; s.mu is held.

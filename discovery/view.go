@@ -15,6 +15,7 @@ type View struct {
 	service  string
 	cluster  string
 	revision int64
+	history  int                           // how often revisions have begun anew, since etcd was wiped or restored
 	tree     *btree.Map[string, *Instance] // by key in etcd; never written
 	draining int
 	split    Split // never written

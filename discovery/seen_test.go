@@ -1,0 +1,107 @@
+package discovery_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// use looks at all changes, by Next or by View, until it is stopped.
+func use(t *testing.T, s *discovery.Subscription, next bool) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			if next {
+				_, _ = s.Next(ctx)
+				continue
+			}
+			s.View()
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// What followers have seen of a history that etcd has lost says nothing about the new one, whose
+// revisions are low: a drain waits for them, and ends when they have seen it.
+func TestDrainAfterAWipe(t *testing.T) {
+	for name, next := range map[string]bool{"Next": true, "View": false} {
+		t.Run(name, func(t *testing.T) {
+			cluster := etcdtest.Start(t, etcdtest.Options{})
+			c := clienttest.Dial(t, cluster.Endpoints()...)
+			s := subscribe(t, directory(t, c, discovery.WithAnnounce("me"), discovery.WithReturnHold(0)))
+			for i := range 100 { // so that the revision is high
+				_, err := c.Put(within(t), fmt.Sprint("x", i), "")
+				ok(t, "Put", err)
+			}
+			r := registrar(t, c)
+			drained := func(id string) {
+				t.Helper()
+				g := register(t, r, orders(t, id))
+				stop := use(t, s, next)
+				defer stop()
+				ok(t, "Drain", g.Drain(within(t), clienttest.Long))
+			}
+			drained("before")
+			g := register(t, r, orders(t, "a"))
+			stop := use(t, s, next)
+			clienttest.PutBack(t, cluster, "")
+			clienttest.Await(t, "the new history", func() bool {
+				st := s.Status()
+				return st.Revision < 100 && st.Revision > 0 && !st.Stale && value(t, c, g.Key()) != ""
+			})
+			clienttest.Await(t, "the announcement", func() bool {
+				v := value(t, c, "/fairlead/watchers/"+url.PathEscape(t.Name())+"/me")
+				return len(v) == 1 // of a low revision, or none
+			})
+			stop()
+			const limit = 2 * time.Second
+			began := time.Now()
+			ok(t, "Drain", g.Drain(within(t), limit))
+			if took := time.Since(began); took < limit {
+				t.Errorf("a follower that has not looked was waited for only for %v", took)
+			}
+			drained("after")
+		})
+	}
+}
+
+// A service that is followed again at once is announced again, although the earlier announcement
+// may still be on its way out.
+func TestAnnouncedAgain(t *testing.T) {
+	c := clienttest.Shared(t)
+	d := directory(t, c, discovery.WithAnnounce("me"))
+	s := subscribe(t, d)
+	next(t, s)
+	announced := func() {
+		t.Helper()
+		clienttest.Await(t, "the announcement", func() bool {
+			return value(t, c, "/fairlead/watchers/"+t.Name()+"/me") != ""
+		})
+	}
+	announced()
+	for range 20 {
+		s.Close()
+		s = subscribe(t, d)
+		next(t, s)
+	}
+	g := register(t, registrar(t, c), orders(t, "a"))
+	announced()
+	const limit = 300 * time.Millisecond
+	began := time.Now()
+	ok(t, "Drain", g.Drain(within(t), limit))
+	if took := time.Since(began); took < limit {
+		t.Errorf("a follower that has not looked was waited for only for %v", took)
+	}
+}
