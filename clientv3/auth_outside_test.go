@@ -16,8 +16,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestTokensOfOutsideCalls: calls and streams that a program makes on a connection of the client's
-// get a new token when theirs is refused, whether or not the client makes calls of its own.
+// TestTokensOfOutsideCalls: a program may make calls and streams on a connection of the client.
+// They get a new token when theirs is refused, whether or not the client makes calls of its own.
 func TestTokensOfOutsideCalls(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{})
@@ -64,20 +64,20 @@ func TestTokensOfOutsideCalls(t *testing.T) {
 		if err := call(); err != nil {
 			t.Errorf("%s, at first: %v", name, err)
 		}
-		// All tokens of a user whose password is set are void, here to what it was.
+		// Setting a password voids all tokens of its user, even if it is the same as before.
 		for _, who := range []struct{ name, password string }{{"user", "pass"}, {"root", "root"}} {
 			if _, err := root.UserChangePassword(ctx, who.name, who.password); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := call(); err != nil {
-			t.Errorf("%s, with a token that is void: %v", name, err)
+			t.Errorf("%s, with a void token: %v", name, err)
 		}
 	}
 	wrong := &pb.RangeRequest{Key: []byte("other")}
 	if _, err := pb.NewKVClient(c.ActiveConnection()).Range(ctx, wrong); !errors.Is(
 		rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
-		t.Errorf("a key that is not the user's: %v", err)
+		t.Errorf("a key that the user may not read: %v", err)
 	}
 	if _, err := root.AuthDisable(ctx); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// After a restore from a backup the members do not answer calls with a token of before: it names a
-// raft index that they have not come to. The client logs in anew, and its watch is ended with the
+// After a restore from a backup the members do not answer calls with an older token, since it names
+// a raft index that they have not reached. The client logs in again, and ends its watch with the
 // reason.
 func TestTokenOfBeforeARestore(t *testing.T) {
 	t.Parallel()
@@ -42,8 +42,8 @@ func TestTokenOfBeforeARestore(t *testing.T) {
 	}
 }
 
-// Nor do they answer a watch that begins with such a token. A client that does nothing else finds
-// it out too.
+// The members do not answer a watch that begins with such a token either. A client that does
+// nothing but watch finds that out too.
 func TestWatchWithATokenOfBeforeARestore(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{Members: 3})
@@ -69,8 +69,8 @@ func TestWatchWithATokenOfBeforeARestore(t *testing.T) {
 	}
 }
 
-// backedUp writes a snapshot to a file, whose name it returns. Then many writes follow, so that
-// logins to come name a raft index far beyond it.
+// backedUp writes a snapshot to a file, and returns the file's name. Many writes follow, so that
+// later logins name a raft index far beyond the snapshot.
 func backedUp(t *testing.T, cl *etcdtest.Cluster) string {
 	t.Helper()
 	ctx := ctxFor(t, 3*long)

@@ -161,7 +161,7 @@ func TestAuthBadCredentials(t *testing.T) {
 		},
 	)
 	if err != context.DeadlineExceeded || time.Since(began) > 5*time.Second {
-		t.Errorf("nobody to log in at: %v after %v", err, time.Since(began))
+		t.Errorf("no member to log in at: %v after %v", err, time.Since(began))
 	}
 }
 
@@ -214,7 +214,7 @@ func TestAuthTokensExpire(t *testing.T) {
 	before := logins()
 	const rounds = 2
 	for round := range rounds {
-		quiet := time.NewTimer(4 * time.Second) // the server's clock decides, nothing to wait on
+		quiet := time.NewTimer(4 * time.Second) // the server's clock decides; there is nothing to await
 		<-quiet.C
 		var wg sync.WaitGroup
 		for range 100 {
@@ -236,7 +236,7 @@ func TestAuthTokensExpire(t *testing.T) {
 			t.Fatalf("a new watch after an expiry: %+v, %v", got, got.Err())
 		}
 	}
-	// A process that stood still for seconds meanwhile has met more of them.
+	// A process that stood still for seconds meanwhile has met more expiries.
 	if n := logins() - before; n > 4*rounds {
 		t.Errorf("%v logins for %d expiries", n, rounds)
 	}
@@ -276,7 +276,7 @@ func TestStreamsOutliveTheirToken(t *testing.T) {
 	ctx := ctxFor(t, 3*long)
 	fill(t, c, "k", bigRange, bigValues)
 	expire := func() {
-		quiet := time.NewTimer(5 * time.Second) // the server's clock decides, nothing to wait on
+		quiet := time.NewTimer(5 * time.Second) // the server's clock decides; there is nothing to await
 		<-quiet.C
 	}
 	expire()
@@ -341,8 +341,8 @@ func TestWatchWithoutToken(t *testing.T) {
 	}
 }
 
-// TestWatchesOutliveTheirPassword: a watch that needs a token which the user cannot get any more
-// ends, with the reason; those that the server goes on with do not.
+// TestWatchesOutliveTheirPassword: a watch goes on after its user's password was changed. A new
+// watch needs a token, which the user cannot get any more, so it ends with the reason.
 func TestWatchesOutliveTheirPassword(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{})
@@ -367,13 +367,13 @@ func TestWatchesOutliveTheirPassword(t *testing.T) {
 	}
 }
 
-// With LazyLogin a client is there while no member is; what is asked of it logs in.
+// With LazyLogin, New returns a client although no member answers. The first call logs in.
 func TestLazyLogin(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{})
 	cl.Members()[0].Kill()
 	ctx := ctxFor(t, 3*long)
-	// Without DialTimeout New would wait for as long as nobody answers.
+	// Without LazyLogin, New would wait here until a member answers, since there is no DialTimeout.
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", LazyLogin: true})
 	wrong := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "wrong", LazyLogin: true})
 	watching := make(chan clientv3.WatchChan, 1)

@@ -130,7 +130,7 @@ func TestAuthorityOfSeveralEndpoints(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Which one a call goes to is chance, but neither is ever called by the other's name.
+	// A call goes to either of them, but neither is ever called by the other's name.
 	for at, got := range map[string][]string{atOne[0]: one.take(), atTwo[0]: two.take()} {
 		if len(got) > 0 && !slices.Equal(got, []string{at}) {
 			t.Errorf("%s was called %q", at, got)
@@ -150,7 +150,7 @@ func TestAuthorityOfSeveralEndpoints(t *testing.T) {
 	}
 	for _, got := range [][]string{one.take(), two.take()} {
 		if len(got) > 0 && !slices.Equal(got, []string{"mine"}) {
-			t.Errorf("with an authority of the user's own: %q", got)
+			t.Errorf("with the user's own authority: %q", got)
 		}
 	}
 }

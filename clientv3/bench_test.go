@@ -27,7 +27,7 @@ func cpu(b *testing.B) time.Duration {
 // figures.
 func report(b *testing.B, f func() error) {
 	b.ReportAllocs()
-	if err := f(); err != nil { // the connection is there
+	if err := f(); err != nil { // so that the connection is made
 		b.Fatal(err)
 	}
 	before := cpu(b)

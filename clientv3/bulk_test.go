@@ -72,8 +72,8 @@ func TestPutAll(t *testing.T) {
 	}
 }
 
-// Of a key that comes several times the last value stays, also when chunks overtake each other.
-func TestPutAllTwice(t *testing.T) {
+// If a key comes several times its last value stays, also when chunks overtake each other.
+func TestPutAllKeepsTheLastValueOfAKey(t *testing.T) {
 	c := shared(t)
 	p := t.Name() + "/"
 	for range 10 {
@@ -187,7 +187,7 @@ func TestDeleteAll(t *testing.T) {
 		t.Errorf("%d are left", len(all))
 	}
 	if all := stored(t, c, t.Name()); len(all) != 1 {
-		t.Errorf("%d keys beside", len(all))
+		t.Errorf("%d keys beside the prefix are left", len(all))
 	}
 	if res, err := c.DeleteAll(ctx, p); err != nil || res != (clientv3.BulkResult{}) {
 		t.Errorf("nothing: %+v, %v", res, err)
@@ -229,7 +229,7 @@ func TestCopyPrefix(t *testing.T) {
 		t.Errorf("%d keys, %q", len(all), all[name(to, 3)])
 	}
 
-	// What changes meanwhile is left alone.
+	// Keys that others change meanwhile are left as they are.
 	conflicts = nil
 	changed := false
 	res, err = c.CopyPrefix(
@@ -248,7 +248,7 @@ func TestCopyPrefix(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if _, err := c.Put(ctx, name(to, 992), "992"); err != nil { // the right value by another hand
+			if _, err := c.Put(ctx, name(to, 992), "992"); err != nil { // the right value, from another client
 				t.Error(err)
 			}
 			if _, err := c.Delete(ctx, name(from, 993)); err != nil {

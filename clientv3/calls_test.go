@@ -39,8 +39,8 @@ func TestRefusedMemberAddIsFinal(t *testing.T) {
 	}
 }
 
-// A silent endpoint is waited for as long when it was set as when the client began with it, also
-// if there was a silent one before.
+// A call waits for a silent endpoint that SetEndpoints brought no longer than for one that the
+// client began with, also if the endpoint before it was silent too.
 func TestFailFastAfterSetEndpointsIsNotSlower(t *testing.T) {
 	t.Parallel()
 	c := dial(t, clientv3.Config{Endpoints: []string{silent(t)}, FailFast: true})
@@ -52,7 +52,7 @@ func TestFailFastAfterSetEndpointsIsNotSlower(t *testing.T) {
 		return time.Since(began)
 	}
 	put()
-	// gRPC gives a connection up after 5 s; the client's patience with a first one is 1 s.
+	// gRPC gives up a connection after 5 s. The client waits 1 s for a first one.
 	fastest := long
 	for range 3 {
 		c.SetEndpoints(silent(t))
@@ -68,7 +68,7 @@ func TestFailFastAfterSetEndpointsIsNotSlower(t *testing.T) {
 	}
 }
 
-// A connection that breaks and is made anew at once fails only what was under way on it.
+// A connection that breaks and is made again at once fails only the calls under way on it.
 func TestFailFastPutDuringReconnect(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -77,7 +77,7 @@ func TestFailFastPutDuringReconnect(t *testing.T) {
 	works(t, c)
 	p.Delay(50*time.Millisecond, faultnet.Both) // a reconnect takes some round trips
 	for range 3 {
-		// One that breaks again and again is no ordinary reconnect.
+		// A connection that breaks again and again is another matter than an ordinary reconnect.
 		await(
 			t,
 			"the connection has held for a while",
@@ -100,8 +100,8 @@ func TestFailFastPutDuringReconnect(t *testing.T) {
 	})
 }
 
-// However many endpoints are asked at once, none loses its connection to another; when all is
-// quiet only some of the connections are kept.
+// However many endpoints are called at once, none loses its connection to another. When the calls
+// are over, only some of the connections are kept.
 func TestStatusOfManyForeignEndpointsAtOnce(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	server := etcdtest.Shared(t).Endpoints()[0]

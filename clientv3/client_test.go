@@ -92,7 +92,7 @@ func TestRejectOldCluster(t *testing.T) {
 	if _, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: 2 * time.Second,
 	}); err == nil {
-		t.Error("nobody answered, and the cluster counts as new enough")
+		t.Error("no member answered, but the cluster counts as new enough")
 	}
 }
 
@@ -137,8 +137,8 @@ func TestConfigSpec(t *testing.T) {
 	}
 }
 
-// A client that was closed says so, whatever is asked of it; nothing hangs or
-// panics, also when many close it while others use it.
+// Every call of a closed client says that it is closed. Nothing hangs or panics, even if many
+// goroutines close the client while others use it.
 func TestUseAfterClose(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	ep := etcdtest.Shared(t).Endpoints()
@@ -376,8 +376,8 @@ func TestNewDoesNotBlock(t *testing.T) {
 	}
 }
 
-// Programs compare New's error with context.DeadlineExceeded; what keeps it waiting may be
-// about to be set right, so it has all of its time for that.
+// Programs compare New's error with context.DeadlineExceeded. New waits for all of its time, since
+// somebody may correct what is wrong.
 func TestNewUsesItsTimeWhateverIsWrong(t *testing.T) {
 	t.Parallel()
 	plain := etcdtest.Shared(t).Endpoints()[0]
@@ -404,7 +404,7 @@ func TestNewUsesItsTimeWhateverIsWrong(t *testing.T) {
 					t.Errorf("New gave up after %v", took)
 				}
 				if logged.Len() == 0 {
-					t.Error("nothing says why")
+					t.Error("neither the error nor the log says why")
 				}
 			})
 		}

@@ -16,7 +16,7 @@ import (
 
 func TestCloneKeyValue(t *testing.T) {
 	if clientv3.CloneKeyValue(nil) != nil {
-		t.Error("nil became something")
+		t.Error("the copy of nil is not nil")
 	}
 	kv := &mvccpb.KeyValue{
 		Key:            []byte("k"),
@@ -39,9 +39,9 @@ func TestCloneKeyValue(t *testing.T) {
 	}
 }
 
-// TestKeptValue: what is kept of a large answer holds little of it beyond itself, its
-// copy nothing of it.
-func TestKeptValue(t *testing.T) {
+// TestKeptValueHoldsLittleOfItsAnswer: a key-value that is kept of a large answer holds little of
+// the rest. A copy of it holds nothing of the rest.
+func TestKeptValueHoldsLittleOfItsAnswer(t *testing.T) {
 	for _, c := range []struct{ n, size int }{{64, 128 << 10}, {1000, 4 << 10}, {1000, 100}} {
 		t.Run(fmt.Sprintf("%d of %d B", c.n, c.size), func(t *testing.T) { keptValue(t, c.n, c.size) })
 	}

@@ -50,7 +50,7 @@ func TestMembership(t *testing.T) {
 	}
 	twice := rpctypes.ErrPeerURLExist
 	if !serverAtLeast(t, "3.5") {
-		// It first asks whether all members are connected, and counts learners too.
+		// The server first checks whether all members are connected, learners too.
 		twice = rpctypes.ErrUnhealthy
 	}
 	if _, err := c.MemberAdd(ctx, []string{"http://127.0.0.1:2"}); err != twice {
@@ -111,7 +111,7 @@ func TestMaintenance(t *testing.T) {
 			t.Errorf("downgrade upwards: %v", err)
 		}
 	} else if clientv3.Code(err) != codes.Unimplemented || clientv3.OutcomeUnknown(err) {
-		t.Errorf("downgrade of a server that cannot: %v", err) // nothing can stand in for it
+		t.Errorf("downgrade on a server that does not know it: %v", err)
 	}
 	if r, err := c.AlarmList(ctx); err != nil || len(r.Alarms) != 0 {
 		t.Errorf("%v, %v", r, err)
@@ -136,7 +136,7 @@ func TestStatusOfOtherEndpoints(t *testing.T) {
 	}
 }
 
-// A call to one endpoint waits for a server that is starting, as all calls do.
+// A call to a certain endpoint waits for its server to start, as all calls do.
 func TestCallsToOneEndpointWaitForStartingServer(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})

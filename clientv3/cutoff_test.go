@@ -10,9 +10,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestQuietWatchOnMemberThatIsCutOff: a quiet watch goes elsewhere when its member, which lives
-// and answers, is cut off from the others. How soon is printed: it takes that member 1 to 2 s to
-// miss its leader.
+// TestQuietWatchOnMemberThatIsCutOff: a quiet watch goes elsewhere when its member is cut off from
+// the others, although that one still answers. The test logs how soon: it takes that member 1 to
+// 2 s to miss its leader.
 func TestQuietWatchOnMemberThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, PeerProxied: true})
@@ -38,7 +38,7 @@ func watchOnCutOff(t *testing.T, cl *etcdtest.Cluster, server *etcdtest.Member) 
 	var r clientv3.WatchResponse
 	for silent := true; silent; {
 		soon, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-		_, _ = writer.Put(soon, "k", "v") // one that a leader took along may wait for long
+		_, _ = writer.Put(soon, "k", "v") // a put that the old leader took may wait for long
 		cancel()
 		select {
 		case r = <-watch:

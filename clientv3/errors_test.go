@@ -123,8 +123,8 @@ func TestBrokenSnapshotSaysItInGRPCsWords(t *testing.T) {
 	}
 }
 
-// hasty is a context whose deadline, as servers know it, is some time before it ends here, as in
-// a process that is too busy to notice.
+// hasty is a context that ends some time after its deadline, as in a process that is too busy to
+// notice. Servers know the deadline.
 type hasty struct {
 	context.Context
 	by time.Duration
@@ -135,8 +135,8 @@ func (h hasty) Deadline() (time.Time, bool) {
 	return d.Add(-h.by), ok
 }
 
-// A snapshot or stream that is read when its time is over gives the context's error,
-// whatever was cut off by then.
+// Reading a snapshot or stream after its context has ended gives the context's error, however much
+// was received before.
 func TestReadingPastTheContextsEnd(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{})
@@ -210,8 +210,8 @@ func TestReadingPastTheContextsEnd(t *testing.T) {
 	}
 }
 
-// ActiveConnection belongs to gRPC, and programs close it: everything ends as cancelled then,
-// what is under way and what comes later.
+// Programs may close ActiveConnection, since it is gRPC's type. Then all calls and watches end as
+// cancelled, those under way and later ones.
 func TestClosedConnectionEndsCallsAndWatchesAsCancelled(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	cl := etcdtest.Start(t, etcdtest.Options{})
@@ -289,7 +289,7 @@ func TestClosedConnectionEndsCallsAndWatchesAsCancelled(t *testing.T) {
 	}
 }
 
-// A write that was on its way when the connection was closed may have been executed.
+// A write that was under way when the connection was closed may have been executed.
 func TestWriteUnderWayWhenClosedIsUnknown(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	for name, end := range map[string]func(*clientv3.Client) error{
@@ -321,8 +321,8 @@ func TestWriteUnderWayWhenClosedIsUnknown(t *testing.T) {
 	}
 }
 
-// A watch over somebody else's protobuf client ends with the client that it was made for, in
-// whatever words the end comes.
+// A watch over another protobuf client ends when its own client does, whatever error that protobuf
+// client returns.
 func TestWatchOverAnotherStubEndsWithItsClient(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints()})
@@ -348,8 +348,8 @@ func (unstreamed) Range(context.Context, *pb.RangeRequest) (*pb.RangeResponse, e
 	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 1}}, nil
 }
 
-// Programs that page by themselves (Kubernetes' API server) learn from GetStream's error
-// that they have to.
+// Some programs page by themselves when GetStream's error says that they have to, for example
+// Kubernetes' API server.
 func TestGetStreamSaysThatTheServerCannot(t *testing.T) {
 	g := grpc.NewServer()
 	pb.RegisterKVServer(g, unstreamed{})
@@ -375,8 +375,8 @@ func TestGetStreamSaysThatTheServerCannot(t *testing.T) {
 	}
 }
 
-// TestInterceptorsOwnErrors: what an interceptor makes up reaches the caller as it is; what it
-// wraps of gRPC's is classified all the same.
+// TestInterceptorsOwnErrors: an interceptor's own error reaches the caller unchanged. An error of
+// gRPC that an interceptor has wrapped is classified all the same.
 func TestInterceptorsOwnErrors(t *testing.T) {
 	mine := errors.New("no, says the interceptor")
 	var refuse atomic.Bool

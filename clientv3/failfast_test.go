@@ -51,10 +51,10 @@ func silent(t testing.TB) string {
 }
 
 const (
-	// failFastBar is the time in which a call that fails fast returns, on a machine that
-	// lets it: the fastest of several calls is measured by it.
+	// failFastBar is the time in which a call that fails fast returns on an idle machine. Only the
+	// fastest of several calls has to meet it.
 	failFastBar = 50 * time.Millisecond
-	// soon tells any other call from one that waits (for a time called long).
+	// soon is the time in which any other call returns, unless it waits until its deadline (long).
 	soon = 5 * time.Second
 )
 
@@ -101,7 +101,7 @@ func TestFailFastNamesEachEndpoint(t *testing.T) {
 			t.Errorf("%s: code of %v", name, err)
 		}
 		if !clientv3.SafeToRetry(err) || clientv3.OutcomeUnknown(err) {
-			t.Errorf("%s: was not sent, so it is safe to repeat: %v", name, err)
+			t.Errorf("%s: the call was not sent, but it does not count as safe to repeat: %v", name, err)
 		}
 		for _, want := range []string{a, b, "refused"} {
 			if !strings.Contains(err.Error(), want) {
@@ -143,8 +143,7 @@ func TestWaitForReadyIsHonoured(t *testing.T) {
 	}
 }
 
-// A first connection attempt in progress is waited for, but not longer than
-// DialTimeout.
+// A call that fails fast waits for the first attempt to connect, but not longer than DialTimeout.
 func TestFailFastFirstConnection(t *testing.T) {
 	s := silent(t)
 	for _, c := range []struct {
@@ -194,8 +193,8 @@ func TestMemberComesBack(t *testing.T) {
 	}
 }
 
-// Endpoints that are no etcd servers are named as such, also by calls without a deadline, which
-// would wait for a server that is merely away.
+// An endpoint that is no etcd server is named as such. Calls without a deadline say so too,
+// although they would wait for a server that is only away.
 func TestNotAnEtcdServer(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	plain := httptest.NewServer(http.NotFoundHandler())
@@ -267,9 +266,9 @@ func TestNotAnEtcdServer(t *testing.T) {
 	}
 }
 
-// An endpoint that worked and answers something else for a while, as a proxy whose backends are
-// away, is waited for.
-func TestEndpointThatIsAnotherForAWhile(t *testing.T) {
+// Calls wait for an endpoint that has worked, even if it does not answer as etcd for a while. A
+// proxy whose servers are away does that.
+func TestEndpointThatIsNoEtcdForAWhile(t *testing.T) {
 	t.Parallel()
 	real := strings.TrimPrefix(etcdtest.Shared(t).Endpoints()[0], "http://")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -332,8 +331,8 @@ func TestEndpointThatIsAnotherForAWhile(t *testing.T) {
 	}
 }
 
-// The switch of the first seed document, over bare values.
-func TestErrorSwitch(t *testing.T) {
+// Programs compare a call's error with == or in a switch, without errors.Is.
+func TestErrorsCanBeComparedInASwitch(t *testing.T) {
 	c := shared(t)
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -362,10 +361,10 @@ func TestErrorSwitch(t *testing.T) {
 	}
 	if !clientv3.OutcomeUnknown(context.DeadlineExceeded) || clientv3.OutcomeUnknown(rpctypes.ErrEmptyKey) ||
 		clientv3.OutcomeUnknown(nil) {
-		t.Error("OutcomeUnknown")
+		t.Error("OutcomeUnknown is wrong about a deadline, an empty key or nil")
 	}
 	if !clientv3.SameError(rpctypes.ErrGRPCNoLeader, rpctypes.ErrNoLeader) {
-		t.Error("SameError")
+		t.Error("the two forms of ErrNoLeader are not the same error")
 	}
 }
 

@@ -64,9 +64,9 @@ func (l *load) run(c *clientv3.Client, rate int, d time.Duration) {
 	wg.Wait()
 }
 
-// followLeader observes who leads until stop is called, which returns since when it
-// has been the same one. It counts what the servers say, so that a test judges the
-// client by the servers' state and not by how long an election takes on this machine.
+// followLeader observes who leads until stop is called. stop returns since when the same member has
+// led, as the servers say. So a test judges the client by the servers' state, not by how long an
+// election takes on this machine.
 func followLeader(cl *etcdtest.Cluster) (stop func() time.Time) {
 	ctx, cancel := context.WithCancel(context.Background())
 	since := make(chan time.Time, 1)
@@ -98,14 +98,13 @@ func followLeader(cl *etcdtest.Cluster) (stop func() time.Time) {
 	}
 }
 
-// learning is how long after an election the client may still send writes where
-// they get lost: it has to find out which members it can use.
+// learning is how long after an election the client may still send writes to members that lose
+// them: it has to find out which members it can use.
 const learning = 3 * time.Second
 
-// TestFrozenMember: one of three members stops answering. Calls that it held fail
-// only if they are writes, which are not repeated; with the leader frozen, that is all
-// writes until there is another one, as the members pass them on to it. Watches
-// and leases go on.
+// TestFrozenMember: one of three members stops answering. Of the calls that it held only writes
+// fail, since they are not repeated. If the leader is frozen, all writes fail until another one is
+// elected, since the members forward them to it. Watches and leases go on.
 func TestFrozenMember(t *testing.T) {
 	t.Parallel()
 	for _, leader := range []bool{false, true} {
@@ -150,7 +149,7 @@ func TestFrozenMember(t *testing.T) {
 			)
 			for _, f := range during.failed {
 				if f.began.After(led.Add(learning)) {
-					t.Errorf("failed with a leader for long, %v after the fault: %v", f.began.Sub(frozen), f)
+					t.Errorf("a call failed long after the election, %v after the fault: %v", f.began.Sub(frozen), f)
 				}
 				if f.read && !leader {
 					t.Errorf("a read failed although two members could have answered: %v", f)

@@ -7,7 +7,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// TestJoinHooks: all hooks are called, in their order, and what nobody asked for costs nothing.
+// TestJoinHooks: all hooks are called, in their order. A hook that nobody gave is nil, so it costs
+// nothing.
 func TestJoinHooks(t *testing.T) {
 	var calls []string
 	hooks := func(name string) clientv3.Hooks {

@@ -142,12 +142,12 @@ func TestHooksSeeEveryAttempt(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	r := &recorder{}
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: r.hooks()})
-	for range 30 { // all members are known, and how fast they are
+	for range 30 { // until the client knows how fast each member is
 		if _, err := c.Get(ctxFor(t, long), "k"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	followers := cl.Followers(t) // without them the leader is none after a while
+	followers := cl.Followers(t) // without them the leader steps down after a while
 	for _, m := range followers {
 		if err := m.Freeze(); err != nil {
 			t.Fatal(err)
@@ -204,8 +204,8 @@ func TestLostLeaseIsRevoked(t *testing.T) {
 	}
 }
 
-// The member that renewals go to freezes: the owner hears of the danger, and that it
-// has passed.
+// The member that renewals go to freezes. The hooks report the danger, and later that it has
+// passed.
 func TestLeaseAtRiskAndRestored(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})

@@ -68,8 +68,8 @@ func (h *hostile) LeaseKeepAlive(
 	}
 }
 
-// Watch confirms creates rightly, twice, not at all or with other ids, sends events
-// that nobody asked for, from the past and without keys, and hangs up.
+// Watch confirms creates once, twice, never or with other ids. It sends events that no watch asked
+// for, old ones, and some without keys. Then it hangs up.
 func (h *hostile) Watch(s grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
 	header := func(rev int64) *pb.ResponseHeader {
 		return &pb.ResponseHeader{ClusterId: 1, MemberId: 1, Revision: rev}

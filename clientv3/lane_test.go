@@ -14,9 +14,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestSnapshotOverASlowLink: a backup takes seconds, with calls and a watch beside it. No
-// verdict about its member aborts it as long as bytes come: not that the member is cut off
-// from its peers, not that it leaves the endpoints. The calls are not held up by it.
+// TestSnapshotOverASlowLink: a backup takes seconds, with calls and a watch beside it. It is not
+// aborted as long as bytes come, even if its member is cut off from its peers or leaves the
+// endpoints. It does not delay the calls.
 func TestSnapshotOverASlowLink(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true, PeerProxied: true})
@@ -32,7 +32,7 @@ func TestSnapshotOverASlowLink(t *testing.T) {
 		m.Proxy().Throttle(rate)
 	}
 	served := cl.Followers(t)[0]
-	only := dial(t, clientv3.Config{Endpoints: []string{served.Endpoint}}) // so that it is known who serves
+	only := dial(t, clientv3.Config{Endpoints: []string{served.Endpoint}}) // so that this member serves
 	steps := []struct {
 		name   string
 		during func()

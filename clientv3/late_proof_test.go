@@ -14,8 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestProofThatEtcdOvertakes: when it is asked a wiped etcd is behind what was delivered, and says
-// so; when the next read is answered it is far beyond. The history is lost all the same.
+// TestProofThatEtcdOvertakes: a wiped etcd says that it is behind the events that were delivered.
+// When it answers the next read, it is far beyond them. The watch is ended all the same.
 func TestProofThatEtcdOvertakes(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})

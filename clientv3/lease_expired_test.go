@@ -9,9 +9,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestUntilExpired: silence does not end the renewals, and does not have the lease revoked; that it
-// is gone does.
-func TestUntilExpired(t *testing.T) {
+// TestUntilExpiredOutlastsSilence: silence does not end the renewals, and the client does not
+// revoke the lease. They end when the server says that the lease is gone.
+func TestUntilExpiredOutlastsSilence(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	m := cl.Members()[0]
@@ -36,7 +36,7 @@ func TestUntilExpired(t *testing.T) {
 	}
 	m.Kill()
 	ends(t, plain)
-	// The first one may have been renewed last. Then it is over, for all that is known.
+	// This lease may have been renewed last: wait until it is no longer valid either.
 	clienttest.Await(t, "its validity ends", func() bool {
 		until, ok := clientv3.LeaseValidUntil(c, g.ID)
 		return !ok || !until.After(time.Now())

@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// far returns endpoints of a cluster that are so far away, there and back.
+// far returns endpoints of a cluster over links with that round trip.
 func far(t *testing.T, cl *etcdtest.Cluster, roundTrip time.Duration) (endpoints []string) {
 	t.Helper()
 	for _, e := range cl.Endpoints() {
@@ -32,8 +32,8 @@ func far(t *testing.T, cl *etcdtest.Cluster, roundTrip time.Duration) (endpoints
 	return endpoints
 }
 
-// TestLeaseOverLongLink: a long way is no reason to give a lease up, also if nothing is known of it
-// beforehand; and what is kept alive is so in the eyes of the server.
+// TestLeaseOverLongLink: a long round trip is no reason to give up a lease, even if another client
+// has granted it. A lease that this client keeps is alive on the server.
 func TestLeaseOverLongLink(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -48,7 +48,7 @@ func TestLeaseOverLongLink(t *testing.T) {
 				t.Parallel()
 				ctx := ctxFor(t, 2*long)
 				c := dial(t, clientv3.Config{Endpoints: far(t, cl, link.roundTrip)})
-				if _, err := c.Get(ctx, "k"); err != nil { // the connection is there
+				if _, err := c.Get(ctx, "k"); err != nil { // so that the connection is made
 					t.Fatal(err)
 				}
 				grants := c
@@ -84,8 +84,8 @@ func TestLeaseOverLongLink(t *testing.T) {
 	}
 }
 
-// TestKeepAliveOnceOverLongLink: the first answer counts, however late, and another member is asked
-// meanwhile.
+// TestKeepAliveOnceOverLongLink: the request is sent to a second member while the first one is
+// slow. The first answer counts, however late it is.
 func TestKeepAliveOnceOverLongLink(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -114,12 +114,12 @@ func TestKeepAliveOnceOverLongLink(t *testing.T) {
 		t.Errorf("with a short deadline: %v", err)
 	}
 	if took := time.Since(began); took > 400*time.Millisecond {
-		t.Errorf("a deadline of 300 ms was kept after %v", took)
+		t.Errorf("with a deadline of 300 ms it returned after %v", took)
 	}
 }
 
-// TestGrantThatWaited: the time of a lease counts from when its grant was sent, not from the call.
-// What the call waited for, here for a member to be there, is none of the lease's.
+// TestGrantThatWaited: the time of a lease counts from when its grant was sent, not from when the
+// call began. Here the call first waits for a member, and that costs the lease no time.
 func TestGrantThatWaited(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})

@@ -12,10 +12,10 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestLostLeasesAfterOutage: when etcd is back, it has given every lease its whole time again.
-// Those that were lost are revoked soon, far away as etcd may be, except for one that its holder
-// renews once more.
-func TestLostLeasesAfterOutage(t *testing.T) {
+// TestLostLeasesAreRevokedAfterAnOutage: after a restart etcd gives every lease its whole time
+// again. The client soon revokes those that it reported lost, even if etcd is far away. One that
+// its holder renews once more is not revoked.
+func TestLostLeasesAreRevokedAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	m := cl.Members()[0]
@@ -46,7 +46,7 @@ func TestLostLeasesAfterOutage(t *testing.T) {
 	m.Proxy().Delay(roundTrip / 2)
 	kept := make(chan error, 1)
 	go func() {
-		for { // it fails as long as nobody is there
+		for { // it fails while the server is away
 			_, err := c.KeepAliveOnce(ctx, ids[0])
 			if err == nil || ctx.Err() != nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 				kept <- err
@@ -73,7 +73,7 @@ func TestLostLeasesAfterOutage(t *testing.T) {
 	})
 	took := time.Since(back)
 	t.Logf("revoked %v after etcd was ready", took)
-	if took > ttl*time.Second/2 { // one after the other they take 10 s, and they expire before
+	if took > ttl*time.Second/2 { // one by one takes 10 s, and they expire before
 		t.Errorf("%d leases were gone %v after etcd was ready", leases-1, took)
 	}
 	if r, err := direct.Get(ctx, "lost/0"); err != nil || len(r.Kvs) != 1 {

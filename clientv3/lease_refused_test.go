@@ -10,8 +10,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A user who is refused for a while, by a password that was changed, say, loses no lease that lives
-// for longer than that. One that is lost then says why.
+// If servers refuse a user for a while, for example since the password was changed, a lease with a
+// longer TTL is not lost. A lease that is lost says why.
 func TestLeaseOfRefusedUser(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{})

@@ -16,7 +16,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// stoppedEndpoint makes the test's binary the program that is stopped.
+// stoppedEndpoint is the variable that makes the test's binary the program that is stopped.
 const stoppedEndpoint = "FAIRLEAD_TEST_STOPPED_ENDPOINT"
 
 const stoppedTTL = 3 * time.Second
@@ -49,7 +49,8 @@ func keepUntilLost(endpoint string) error {
 	}
 	fmt.Println("lease", int64(g.ID))
 	for r := range ch {
-		// Renewed long ago, if the process was stopped since: what counts is until when it holds.
+		// The renewal may be old, if the process was stopped since. So ask how long the lease
+		// holds.
 		if until, ok := clientv3.LeaseValidUntil(c, g.ID); ok && time.Until(until) > 0 {
 			fmt.Println("renewed", r.TTL)
 		}
@@ -58,7 +59,7 @@ func keepUntilLost(endpoint string) error {
 	return ctx.Err()
 }
 
-// stopped is the program under way.
+// stopped is the running program.
 type stopped struct {
 	cmd   *exec.Cmd
 	lines chan string
@@ -134,9 +135,9 @@ func (p *stopped) stop(t *testing.T, f func()) {
 	}
 }
 
-// TestLeaseOfStoppedProcess: a process that stood still for less than the TTL keeps its lease, as
-// often as it does; one that stood still until the server gave the lease up learns of it at once
-// and never claims it in between.
+// TestLeaseOfStoppedProcess: a process that is stopped for less than the TTL keeps its lease,
+// however often that happens. One that is stopped until the lease has expired learns of that at
+// once, and never claims the lease before it does.
 func TestLeaseOfStoppedProcess(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{})
@@ -163,7 +164,7 @@ func TestLeaseOfStoppedProcess(t *testing.T) {
 
 	p.await(t, "renewed")
 	p.stop(t, func() {
-		await(t, "the server gives the lease up", func() bool { return ttl(p.lease) < 0 })
+		await(t, "the lease expires", func() bool { return ttl(p.lease) < 0 })
 		for len(p.lines) > 0 { // from before it was stopped
 			<-p.lines
 		}

@@ -53,7 +53,7 @@ func keptLease(
 	return g.ID, ch
 }
 
-// After a lease was revoked nothing says any more that it was renewed.
+// After Revoke the channel has no more renewals, not even unread ones.
 func TestRevokeEmptiesKeepAlive(t *testing.T) {
 	c := shared(t)
 	ctx := ctxFor(t, long)
@@ -191,7 +191,7 @@ func TestKeepAliveEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends(t, mine)   // this client knows at once
-	ends(t, theirs) // that one learns it at its next renewal
+	ends(t, theirs) // the other client learns it at its next renewal
 	none, err := c.KeepAlive(ctx, 12345)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestKeepAliveUnread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Each further KeepAlive renews at once, and all channels of the lease learn of it.
+	// Each further KeepAlive renews at once, and all channels of the lease get the answer.
 	for range 2 * cap(ch) {
 		once, stop := context.WithCancel(ctx)
 		also, err := c.KeepAlive(once, g.ID)
@@ -334,8 +334,8 @@ func TestLeaseLostWhenUnrenewed(t *testing.T) {
 	}
 }
 
-// Without a quorum a keep-alive that requires a leader ends, and with it the
-// renewals; another one goes on trying until the lease is lost.
+// Without a quorum a keep-alive that requires a leader ends. One that does not goes on trying until
+// the lease is lost.
 func TestKeepAliveRequiresLeader(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})

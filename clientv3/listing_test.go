@@ -39,8 +39,8 @@ func listed(
 	return w.Watch(t.Context(), key, append(opts[:min(len(opts), 1)], clientv3.WithListing(l))...)
 }
 
-// Who has listed and had no event since knows by the listing that etcd was wiped, although its
-// revisions have come to higher ones meanwhile.
+// A watch that has had no event since its listing finds out from the listing that etcd was wiped,
+// although etcd has reached higher revisions meanwhile.
 func TestListingOverAWipe(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -91,7 +91,7 @@ func TestListingOverAWipe(t *testing.T) {
 	}
 }
 
-// What follows a range by listing and watching shows what is there after a wipe.
+// Everything that lists a range and watches it from there shows the new keys after a wipe.
 func TestFollowersOverAWipe(t *testing.T) {
 	t.Parallel()
 	for name, follow := range map[string]func(t *testing.T, c *clientv3.Client, have func(key, value string)){
@@ -135,7 +135,7 @@ func TestFollowersOverAWipe(t *testing.T) {
 			go func() {
 				for us := range changes {
 					for _, u := range us {
-						if u.Op == naming.Delete { // what is no endpoint is none
+						if u.Op == naming.Delete { // a value that is no endpoint counts as deleted
 							have(u.Key, "anew")
 						}
 					}

@@ -74,8 +74,8 @@ func TestEndpointsChangeAllTheTime(t *testing.T) {
 	await(t, "all members are used", func() bool { return len(healthyAt(c)) == 3 })
 }
 
-// stuck never finishes a handshake with the endpoints that it knows of, whatever becomes of
-// the connection's context.
+// stuck never finishes a handshake with one of the endpoints, even if the connection's context
+// ends.
 type stuck struct {
 	credentials.TransportCredentials
 	with    string
@@ -96,10 +96,9 @@ func (s stuck) ClientHandshake(
 
 func (s stuck) Clone() credentials.TransportCredentials { return s }
 
-// TestConnectionsThatAreNeverMade: with one of the endpoints a user's dialer blocks and does
-// not look at its context, or credentials do so, or the server takes connections and closes
-// them. Calls go to the other; a client that has only that one honours its contexts, and
-// Close does not wait for it.
+// TestConnectionsThatAreNeverMade: for one of the endpoints the user's dialer or credentials block
+// and ignore their context, or the server closes all connections. Calls go to the other endpoint. A
+// client that has only the bad one honours its contexts, and Close does not wait.
 func TestConnectionsThatAreNeverMade(t *testing.T) {
 	t.Parallel()
 	good := etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]
@@ -183,8 +182,8 @@ func closer(t *testing.T) (addr string, accepted *atomic.Int64) {
 	return l.Addr().String(), accepted
 }
 
-// TestLargeClusters: with five and seven members as many may freeze as the cluster can do
-// without; calls and a watch go on.
+// TestLargeClusters: in clusters of five and seven, all members freeze that the quorum can do
+// without. Calls and a watch go on.
 func TestLargeClusters(t *testing.T) {
 	for _, n := range []int{5, 7} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -216,8 +215,8 @@ func TestLargeClusters(t *testing.T) {
 	}
 }
 
-// TestLearner: a learner among the endpoints gets no calls that it would refuse. When it is
-// promoted it is a member as any other.
+// TestLearner: a learner among the endpoints gets no calls that it would refuse. After its
+// promotion it is a member like any other.
 func TestLearner(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -235,7 +234,7 @@ func TestLearner(t *testing.T) {
 	if err := learner.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	c := dial(t, clientv3.Config{Endpoints: []string{learner.Endpoint}}) // so that it is asked at all
+	c := dial(t, clientv3.Config{Endpoints: []string{learner.Endpoint}}) // so that calls go to it
 	await(t, "the learner says what it is", func() bool {
 		_, err := c.Get(ctxFor(t, 2*time.Second), "k")
 		return err != nil && c.MemberStates()[0].State == "stalled"
@@ -287,7 +286,8 @@ func upgrade(t *testing.T, from, to string) {
 	written := 0
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			// Its one writer; what a server that ends has not answered is sent again.
+			// The only writer of its keys. A put that a stopping server has not answered is sent
+			// again.
 			if _, err := c.Put(clientv3.WithRepeat(ctxFor(t, long)), "counted", fmt.Sprint(written+1)); err != nil {
 				t.Error(err)
 				return

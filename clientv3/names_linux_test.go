@@ -160,8 +160,8 @@ func reads(t *testing.T, c *clientv3.Client) {
 	}
 }
 
-// TestNameOfAllMembers: the addresses of a name are different members, and each becomes one of
-// the client's. They follow the name when it changes, and stay when it disappears.
+// TestNameOfAllMembers: if the addresses of a name are different members, each becomes a member of
+// the client. They follow the name when it changes, and stay when it disappears.
 func TestNameOfAllMembers(t *testing.T) {
 	s := startNames(t)
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -202,8 +202,8 @@ func TestNameOfAllMembers(t *testing.T) {
 	}
 }
 
-// TestNameOfOneMember: the addresses are ways to the same member, which stays one. If a way is
-// silent the next connection takes another; one that does not even connect costs a moment.
+// TestNameOfOneMember: if all addresses of a name lead to the same member, it stays one. If an
+// address is silent, the next connection uses another. One that does not connect costs a moment.
 func TestNameOfOneMember(t *testing.T) {
 	s := startNames(t)
 	ep := etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]
@@ -243,7 +243,7 @@ func TestNameOfOneMember(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second+slack {
 		t.Errorf("it took %v", took)
 	}
-	s.set() // no name any more: what was known goes on being used
+	s.set() // the name is gone: its last addresses are still used
 	for a, p := range by {
 		if a != silent {
 			p.Reset()
@@ -274,7 +274,7 @@ func TestNameWithAThousandAddresses(t *testing.T) {
 	if n := by["127.9.9.9"].Stats().Accepted; n != 0 {
 		t.Errorf("the 501st address was tried %d times", n)
 	}
-	// They take turns: no address of all of them answers.
+	// Now nobody listens on any of the addresses. They are tried in turn.
 	for i := range list {
 		list[i] = "127.1.1." + strconv.Itoa(i%250+1)
 	}

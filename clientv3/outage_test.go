@@ -62,8 +62,8 @@ func TestRollingRestart(t *testing.T) {
 			})
 		}
 	})
-	// The leader goes last: what its end does to writes under way is the election's
-	// business, not the client's.
+	// The leader goes last, since an election decides what becomes of the writes under way, not the
+	// client.
 	leader := cl.Leader(t)
 	order := append(cl.Followers(t), leader)
 	for i, m := range order {
@@ -95,8 +95,8 @@ func TestRollingRestart(t *testing.T) {
 			t.Errorf("a write failed that could have been repeated: %v", err)
 		}
 	}
-	// A write that a server had taken when it was stopped cannot be distinguished from one
-	// that it executed; with 50 a second that is one or two for each member.
+	// The client cannot know whether a stopped server has executed a write that it had received. At
+	// 50 writes a second there are one or two of these for each member.
 	if unknown > 2*len(order) {
 		t.Errorf("%d of %d writes ended unknown: %v", unknown, written, failed[0])
 	}
@@ -115,7 +115,7 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// A follower that is cut off from its peers answers health checks and no calls.
+// A follower that is cut off from its peers answers health checks, but no calls.
 func TestFollowerCutOffFromPeers(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, PeerProxied: true})
@@ -263,7 +263,7 @@ func TestNamesAreResolvedAgain(t *testing.T) {
 	c := dial(t, clientv3.Config{Endpoints: []string{"etcd.example:2379"}, DialOptions: []grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			mu.Lock()
-			defer mu.Unlock() // stands for the name server
+			defer mu.Unlock() // this dialer stands for the name server
 			if addr != "etcd.example:2379" {
 				t.Errorf("dialled %s", addr)
 			}
@@ -281,9 +281,8 @@ func TestNamesAreResolvedAgain(t *testing.T) {
 	})
 }
 
-// A member is set back to an old copy of its data, as from a backup: what watches
-// have seen has not happened any more. An ordinary watch says so, a resuming one
-// delivers the difference.
+// A member is reset to an old copy of its data, as from a backup. Some changes that watches have
+// delivered are undone. An ordinary watch ends and says so, a resuming one delivers the difference.
 func TestRestoredBackup(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{})

@@ -1,8 +1,8 @@
 package clientv3_test
 
-// The client through etcd's gRPC proxy, which is no transparent one: it merges the
-// watches of its clients, numbers them itself, forwards no progress requests, answers
-// for the cluster's members and knows no new calls.
+// These tests use the client through etcd's gRPC proxy, which is not transparent: it merges the
+// watches of its clients, numbers them itself, forwards no progress requests, answers for the
+// cluster's members and does not know newer calls.
 
 import (
 	"context"
@@ -254,9 +254,9 @@ func TestProxyLease(t *testing.T) {
 	t.Parallel()
 	c, net, direct := throughProxy(t)
 	ctx := ctxFor(t, 2*long)
-	// The proxy renews a lease that it knows already at a third of the TTL, and answers
-	// all who asked meanwhile then. So a short TTL makes a quick test, but the cut below must
-	// not cost the lease on a slow machine.
+	// The proxy renews a lease that it knows once in a third of the TTL, and only then answers the
+	// renewals of its clients. So the test is quicker with a short TTL, but the cut below must not
+	// cost the lease on a slow machine.
 	const ttl = 10
 	g, err := c.Grant(ctx, ttl)
 	if err != nil || g.TTL != ttl {
@@ -303,7 +303,7 @@ func TestProxyClusterAndMaintenance(t *testing.T) {
 	t.Parallel()
 	c, _, _ := throughProxy(t)
 	ctx := ctxFor(t, long)
-	// The proxy names itself: clients are to come to it.
+	// The proxy lists only itself, so that clients use it.
 	if r, err := c.MemberList(ctx); err != nil || len(r.Members) != 1 || len(r.Members[0].ClientURLs) != 1 {
 		t.Errorf("members: %v, %v", r, err)
 	}
@@ -324,9 +324,9 @@ func TestProxyClusterAndMaintenance(t *testing.T) {
 	}
 }
 
-// What stands between may keep a client's stream while the servers behind it are replaced: the gRPC
-// proxy opens its own streams anew and says nothing. The new history is known by its term, which
-// begins again: no event of it is taken for one of the old.
+// The gRPC proxy keeps a client's stream while the servers behind it are replaced: it opens its own
+// streams again and says nothing. The client recognizes the new history by its lower term, and
+// takes no event of it for one of the old history.
 func TestProxyKeepsStreamOverAWipe(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -352,7 +352,8 @@ func TestProxyKeepsStreamOverAWipe(t *testing.T) {
 	have.apply(next(t, resuming))
 	clienttest.Overtake(t, cl, map[string]string{"k/1": "anew"})
 	direct := dial(t, clientv3.Config{Endpoints: []string{m.Direct}})
-	// The proxy has come back to it some time; what it then gets is of the new history.
+	// At some time the proxy is connected to the new server. Events from then on are of the new
+	// history.
 	stop := make(chan struct{})
 	go func() {
 		for n := 0; ; n++ {

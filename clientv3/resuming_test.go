@@ -94,8 +94,8 @@ func TestResumingWatchSurvivesCompaction(t *testing.T) {
 	}
 }
 
-// TestResumingWatchFiltersPuts: a key that came after the watch began, whose put is not to be
-// delivered, and that went while it could not receive, is delivered as gone.
+// TestResumingWatchFiltersPuts: the watch filters puts. A key that was put after it began, and
+// deleted while it could not receive, is delivered as deleted.
 func TestResumingWatchFiltersPuts(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})

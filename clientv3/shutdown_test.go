@@ -15,8 +15,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A server that is asked to end waits for seconds for streams of others and takes nothing new. To a
-// client that knows no other member it renews leases and shows events as long as it is there.
+// A server that is asked to end accepts no new streams, and waits for seconds for the open ones. As
+// long as it runs, a client that knows no other member gets its renewals and events.
 func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestWatchWithTokensThatExpireOnTheWay: a token outlives one round trip and not two. A watch whose
-// connection broke has to be asked for with a token that is still good when the server sees it.
+// TestWatchWithTokensThatExpireOnTheWay: a token lives for longer than one round trip, but not two.
+// A watch whose connection broke must begin again with a token that the server still accepts.
 func TestWatchWithTokensThatExpireOnTheWay(t *testing.T) {
 	t.Parallel()
 	const oneWay = 1100 * time.Millisecond
@@ -20,7 +20,7 @@ func TestWatchWithTokensThatExpireOnTheWay(t *testing.T) {
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
 	w := c.Watch(ctxFor(t, 5*long), "user/", clientv3.WithPrefix())
 	for round := range 2 {
-		time.Sleep(5 * time.Second) // nothing is said meanwhile, so the token expires
+		time.Sleep(5 * time.Second) // nothing is sent meanwhile, so the token expires
 		cl.Members()[0].Proxy().Reset()
 		put(t, direct, "user/k", fmt.Sprint(round))
 		if r := next(t, w); r.Err() != nil || len(r.Events) != 1 || string(r.Events[0].Kv.Value) != fmt.Sprint(round) {

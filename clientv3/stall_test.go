@@ -14,10 +14,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestStallShorterThanTheDeadline: a member stands still and goes on. What was sent to it
-// is answered then: no call fails. If it led, the servers may lose what was proposed to it
-// before it went on, and answer after 7 s only, also to the official client. Ours cuts
-// nothing off, and holds back what is not sent within the first moment.
+// TestStallShorterThanTheDeadline: a member stands still, goes on, and answers what was sent to it:
+// no call fails. If it led, the servers may lose proposals of that time and answer only after 7 s,
+// also to the official client. Our client cuts off no call, and soon holds back further writes.
 func TestStallShorterThanTheDeadline(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -50,7 +49,7 @@ func TestStallShorterThanTheDeadline(t *testing.T) {
 				}
 				t.Errorf("leader %t, stall of %v: %v", leader, stall, f)
 			}
-			// At 50 writes/s: a quarter of a second, ten times what it takes to notice.
+			// At 50 writes a second this is a quarter of a second, ten times what noticing takes.
 			if lost > 50/4 {
 				t.Errorf("leader %t, stall of %v: %d writes were lost", leader, stall, lost)
 			}
@@ -63,8 +62,9 @@ func lone(t *testing.T) *etcdtest.Member {
 	return etcdtest.Start(t, etcdtest.Options{Members: 1, Proxied: true}).Members()[0]
 }
 
-// TestLoneEndpointForgetsTheConnection: a load balancer forgets a connection without a
-// word; new ones work. Also with a dialer and credentials that show us no connection.
+// TestLoneEndpointForgetsTheConnection: a load balancer drops a connection silently, and new ones
+// work. The client makes one, also if the user's dialer and credentials hide the connection from
+// it.
 func TestLoneEndpointForgetsTheConnection(t *testing.T) {
 	t.Parallel()
 	own := []grpc.DialOption{
@@ -120,8 +120,8 @@ func TestLoneEndpointForgetsTheConnection(t *testing.T) {
 // slack is how long a machine with other work may stand still.
 const slack = 2 * time.Second
 
-// TestSilentMemberLeaves: an operator takes a member out of the endpoints because it is
-// silent. The calls on it last no longer than if it had stayed.
+// TestSilentMemberLeaves: an operator removes a silent member from the endpoints. Its calls take no
+// longer than if it had stayed.
 func TestSilentMemberLeaves(t *testing.T) {
 	t.Parallel()
 	for _, stay := range []bool{true, false} {
@@ -174,7 +174,7 @@ func TestSilentMemberLeaves(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = c.Put(context.Background(), "k", "v") // its outcome is unknown; that it ends is what counts
+			_, _ = c.Put(context.Background(), "k", "v") // its outcome is unknown: it only has to end
 		}()
 		time.Sleep(500 * time.Millisecond) // an operator
 		c.SetEndpoints(other.Endpoint)
@@ -189,8 +189,8 @@ func TestSilentMemberLeaves(t *testing.T) {
 	})
 }
 
-// TestOwnConnectionsComeBack: with a dialer and credentials of the user's an ejected
-// member is used again once the network is well.
+// TestOwnConnectionsComeBack: with the user's own dialer and credentials, an ejected member is used
+// again once the network works.
 func TestOwnConnectionsComeBack(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})

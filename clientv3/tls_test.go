@@ -101,9 +101,8 @@ func TestTLSRefused(t *testing.T) {
 	}
 }
 
-// neverWorks checks what calls say if no endpoint can work as configured: with a deadline they wait
-// for it, since somebody may set it right, else there is nothing to wait for. Either way they say
-// why.
+// neverWorks checks calls where no endpoint can work as configured. Those with a deadline wait for
+// it, since somebody may correct the configuration. Those without fail at once. All say why.
 func neverWorks(t *testing.T, name string, c *clientv3.Client, want string) {
 	t.Helper()
 	const limit = 700 * time.Millisecond

@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// A user who may see little keeps the watches on it when the leader dies under writes.
+// The watches of a user who may read few keys go on when the leader dies under writes.
 func TestWatchOfLimitedUserSurvivesFailover(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{Members: 3})
@@ -52,8 +52,8 @@ func TestWatchOfLimitedUserSurvivesFailover(t *testing.T) {
 	}
 }
 
-// A watch whose user may not read its keys any more ends with that, also when the
-// permission went while the watch had no stream.
+// A watch ends with "permission denied" once its user may no longer read its keys, also if the
+// permission was revoked while the watch had no stream.
 func TestWatchEndsWhenPermissionIsGone(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{})
@@ -88,23 +88,23 @@ func TestWatchEndsWhenPermissionIsGone(t *testing.T) {
 	}
 	r := next(t, b)
 	if !r.Canceled || !errors.Is(r.Err(), rpctypes.ErrPermissionDenied) {
-		t.Errorf("the watch that is not allowed any more: %+v, %v", r, r.Err())
+		t.Errorf("the watch that is no longer allowed: %+v, %v", r, r.Err())
 	}
 	put("user/a")
 	if r := next(t, a); r.Err() != nil || len(r.Events) != 1 {
-		t.Errorf("the watch that is: %+v", r)
+		t.Errorf("the watch that is still allowed: %+v", r)
 	}
 }
 
-// A restored backup that has overtaken the watches: no revision gives it away, what the
-// newest one changed does.
+// A restored backup has overtaken the watches. Revisions do not reveal it, but the changes of the
+// newest known revision do.
 func TestRestoredBackupThatOvertook(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	m := cluster.Members()[0]
 	writer := dial(t, clientv3.Config{Endpoints: []string{m.Endpoint}})
-	// The watches come through a door of their own, which stays shut until the new history is
-	// longer than the old one.
+	// The watches have a proxy of their own, which is cut until the new history is longer than the
+	// old one.
 	door, err := faultnet.New(strings.TrimPrefix(m.Endpoint, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -161,9 +161,9 @@ func TestRestoredBackupThatOvertook(t *testing.T) {
 	}
 }
 
-// TestCompactedWitness: a wiped etcd comes to a revision that a watch knows, and its
-// history before is compacted. What the watch has seen last, or before a deletion, tells it all the
-// same; where that has not changed the watch goes on.
+// TestCompactedWitness: a wiped etcd reaches a revision that a watch knows, and compacts its
+// earlier history. The key that the watch has seen last, or before a deletion, reveals the wipe all
+// the same. If that key is unchanged, the watch goes on.
 func TestCompactedWitness(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -50,11 +50,11 @@ func TestWatchAboveReceiveLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := next(t, other); r.Err() != nil || len(r.Events) != 1 {
-		t.Errorf("the watch beside it: %+v", r)
+		t.Errorf("the other watch: %+v", r)
 	}
 }
 
-// A response of several revisions that is large is followed by fragments: the watch begins anew in
+// A large response of several revisions is followed by fragments: the watch is created again in
 // between.
 func TestWatchGoesOnInFragments(t *testing.T) {
 	cl := etcdtest.Shared(t)

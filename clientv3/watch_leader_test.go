@@ -19,8 +19,8 @@ func wantValue(t *testing.T, ch clientv3.WatchChan, value string) {
 	}
 }
 
-// A watch that does not require a leader gets what the only member has, although that has no
-// leader, and nothing twice when the others are back.
+// A watch that does not require a leader gets the events that the only member has, although that
+// one has no leader. Nothing comes twice when the other members are back.
 func TestWatchHistoryWithoutQuorum(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -35,7 +35,7 @@ func TestWatchHistoryWithoutQuorum(t *testing.T) {
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	strict := c.Watch(clientv3.WithRequireLeader(ctx), "k", clientv3.WithRev(1))
 	for r := range strict {
-		// The member may serve it until it misses its leader.
+		// The member may serve the watch until it misses its leader.
 		if r.Canceled && r.Err() != rpctypes.ErrNoLeader {
 			t.Errorf("a watch that requires a leader ended with %v", r.Err())
 		}

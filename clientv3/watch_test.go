@@ -222,7 +222,7 @@ func TestWatchCompacted(t *testing.T) {
 		}
 	}
 	if e := next(t, future).Events[0]; e.Kv.ModRevision != rev+2 {
-		t.Errorf("a watch from the future began with %v", e)
+		t.Errorf("a watch from a future revision began with %v", e)
 	}
 }
 
@@ -259,7 +259,7 @@ func TestWatchOfEmptyRange(t *testing.T) {
 	closed(t, ch)
 }
 
-// Connections break, members restart: every watch goes on exactly where it was.
+// Connections break and members restart. Every watch goes on exactly where it was.
 func TestWatchSurvivesBrokenConnections(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})
@@ -326,7 +326,7 @@ func TestWatchWithoutQuorum(t *testing.T) {
 	}
 }
 
-// Watches share a stream although each has metadata of its own, as tracing adds.
+// Watches share a stream although each has metadata of its own, as with tracing.
 func TestWatchesShareStreams(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{})

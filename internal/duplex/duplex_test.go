@@ -137,10 +137,10 @@ func TestEndIsReportedOnceWithItsReason(t *testing.T) {
 		fail func(*rig)
 		want end
 	}{
-		"not opened":              {func(r *rig) { r.open <- cause }, end{"", cause}},
-		"receiving":               {func(r *rig) { r.open <- nil; r.s.failures <- cause }, end{"m", cause}},
-		"sending":                 {func(r *rig) { r.open <- nil; r.pair.Push(1); r.s.refuse <- cause }, end{"m", cause}},
-		"an end without a reason": {func(r *rig) { r.open <- nil; r.s.failures <- io.EOF }, end{"m", io.EOF}},
+		"not opened":          {func(r *rig) { r.open <- cause }, end{"", cause}},
+		"receiving":           {func(r *rig) { r.open <- nil; r.s.failures <- cause }, end{"m", cause}},
+		"sending":             {func(r *rig) { r.open <- nil; r.pair.Push(1); r.s.refuse <- cause }, end{"m", cause}},
+		"ends without reason": {func(r *rig) { r.open <- nil; r.s.failures <- io.EOF }, end{"m", io.EOF}},
 		"receiving knows why": {func(r *rig) {
 			r.open <- nil
 			r.pair.Push(1)
