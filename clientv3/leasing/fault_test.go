@@ -9,6 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	"github.com/fairlead-go/fairlead/clientv3/leasing"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -100,20 +101,20 @@ func TestLostFromOutside(t *testing.T) {
 	raw := shared(t)
 	for name, take := range map[string]func(lk string, id clientv3.LeaseID) error{
 		"lease revoked": func(_ string, id clientv3.LeaseID) error {
-			_, err := raw.Revoke(within(t, long), id)
+			_, err := raw.Revoke(within(t), id)
 			return err
 		},
 		"leasing key deleted": func(lk string, _ clientv3.LeaseID) error {
-			_, err := raw.Delete(within(t, long), lk)
+			_, err := raw.Delete(within(t), lk)
 			return err
 		},
 		"leasing key replaced": func(lk string, _ clientv3.LeaseID) error {
-			g, err := raw.Grant(within(t, long), 60)
+			g, err := raw.Grant(within(t), 60)
 			if err == nil {
-				_, err = raw.Txn(within(t, long)).Then(clientv3.OpDelete(lk)).Commit()
+				_, err = raw.Txn(within(t)).Then(clientv3.OpDelete(lk)).Commit()
 			}
 			if err == nil {
-				_, err = raw.Put(within(t, long), lk, "", clientv3.WithLease(g.ID))
+				_, err = raw.Put(within(t), lk, "", clientv3.WithLease(g.ID))
 			}
 			time.AfterFunc(300*time.Millisecond, func() { raw.Revoke(context.Background(), g.ID) })
 			return err
@@ -126,7 +127,7 @@ func TestLostFromOutside(t *testing.T) {
 			key := t.Name()
 			for i := range 3 {
 				a.owns(t, key)
-				r, err := raw.Get(within(t, long), pfx+key)
+				r, err := raw.Get(within(t), pfx+key)
 				if err != nil || len(r.Kvs) != 1 {
 					t.Fatalf("%v, %v", r, err)
 				}
@@ -136,7 +137,7 @@ func TestLostFromOutside(t *testing.T) {
 				value := fmt.Sprint(i)
 				b.put(t, key, value)
 				began := time.Now()
-				await(t, "the owner knows", func() bool { return a.get(t, key) == value })
+				clienttest.Await(t, "the owner knows", func() bool { return a.get(t, key) == value })
 				t.Logf("the owner knew after %v", time.Since(began))
 			}
 			a.put(t, key, "own")
@@ -163,14 +164,14 @@ func TestWriteWithoutAnswer(t *testing.T) {
 				ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error),
 			) (clientv3.OpResponse, error) {
 				s.calls.meddle.Store(nil)
-				execute = func() { next(within(t, long)) }
+				execute = func() { next(within(t)) }
 				if late == "at once" {
 					execute()
 				}
 				return clientv3.OpResponse{}, context.DeadlineExceeded
 			}
 			s.calls.meddle.Store(&lost)
-			if _, err := s.Put(within(t, long), key, "new"); err != context.DeadlineExceeded {
+			if _, err := s.Put(within(t), key, "new"); err != context.DeadlineExceeded {
 				t.Fatal(err)
 			}
 			if s.local(func() { s.get(t, key) }) {
@@ -178,8 +179,8 @@ func TestWriteWithoutAnswer(t *testing.T) {
 			}
 			switch late {
 			case "released":
-				await(t, "released", func() bool {
-					r, err := raw.Get(within(t, long), pfx+key)
+				clienttest.Await(t, "released", func() bool {
+					r, err := raw.Get(within(t), pfx+key)
 					return err == nil && len(r.Kvs) == 0
 				})
 				execute()
@@ -191,7 +192,7 @@ func TestWriteWithoutAnswer(t *testing.T) {
 			if late == "at once" {
 				want = "new"
 			}
-			r, err := raw.Get(within(t, long), key)
+			r, err := raw.Get(within(t), key)
 			if err != nil || string(r.Kvs[0].Value) != want {
 				t.Errorf("the cluster has %v, %v, want %q", r, err, want)
 			}
@@ -220,7 +221,7 @@ func TestAcquireWithoutAnswer(t *testing.T) {
 			) (clientv3.OpResponse, error) {
 				s.calls.meddle.Store(nil)
 				execute = func() {
-					if r, err := next(within(t, long)); err != nil || !r.Txn().Succeeded {
+					if r, err := next(within(t)); err != nil || !r.Txn().Succeeded {
 						t.Errorf("%v, %v", r.Txn(), err)
 					}
 				}
@@ -234,8 +235,8 @@ func TestAcquireWithoutAnswer(t *testing.T) {
 			if late {
 				execute()
 			}
-			await(t, "removal of the leasing key", func() bool {
-				r, err := raw.Get(within(t, long), pfx+key)
+			clienttest.Await(t, "removal of the leasing key", func() bool {
+				r, err := raw.Get(within(t), pfx+key)
 				return err == nil && len(r.Kvs) == 0
 			})
 			s.owns(t, key)
@@ -259,22 +260,22 @@ func TestBehindTheWatch(t *testing.T) {
 	proxy.Cut()
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Put(within(t, long), "asked", "new")
+		_, err := b.Put(within(t), "asked", "new")
 		done <- err
 	}()
-	await(t, "the other one asks", func() bool {
-		r, err := raw.Get(within(t, long), "L/asked")
+	clienttest.Await(t, "the other one asks", func() bool {
+		r, err := raw.Get(within(t), "L/asked")
 		return err == nil && len(r.Kvs) == 1 && string(r.Kvs[0].Value) == "REVOKE"
 	})
-	if _, err := raw.Delete(within(t, long), "L/deleted"); err != nil {
+	if _, err := raw.Delete(within(t), "L/deleted"); err != nil {
 		t.Fatal(err)
 	}
 	b.put(t, "deleted", "new")
-	r, err := raw.Put(within(t, long), "x", "")
+	r, err := raw.Put(within(t), "x", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raw.Compact(within(t, long), r.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+	if _, err := raw.Compact(within(t), r.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
 		t.Fatal(err)
 	}
 	if err := proxy.Heal(); err != nil {
@@ -284,7 +285,7 @@ func TestBehindTheWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{"asked": "new", "deleted": "new", "kept": "old"} {
-		await(t, key, func() bool { return a.get(t, key) == want })
+		clienttest.Await(t, key, func() bool { return a.get(t, key) == want })
 	}
 	if !a.local(func() { a.get(t, "kept") }) {
 		t.Error("what nobody asked for was given up")
@@ -300,7 +301,7 @@ func TestContextOfTheSession(t *testing.T) {
 	key := t.Name()
 	s.owns(t, key)
 	cancel()
-	await(t, "the end of the ownership", func() bool { return !s.local(func() { s.get(t, key) }) })
+	clienttest.Await(t, "the end of the ownership", func() bool { return !s.local(func() { s.get(t, key) }) })
 	s.put(t, key, "x", clientv3.WithPrevKV())
 	if got := s.get(t, key); got != "x" {
 		t.Errorf("read %q", got)
@@ -330,7 +331,7 @@ func TestReadDuringOwnWrite(t *testing.T) {
 	a.calls.meddle.Store(&slow)
 	done := make(chan error, 1)
 	go func() {
-		_, err := a.Put(within(t, long), key, "new")
+		_, err := a.Put(within(t), key, "new")
 		done <- err
 	}()
 	<-executed

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
@@ -34,11 +36,11 @@ func TestOwner(t *testing.T) {
 		}) {
 			t.Error("a read asked the cluster")
 		}
-		r, err := raw.Get(within(t, long), key)
+		r, err := raw.Get(within(t), key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cached, err := s.Get(within(t, long), key)
+		cached, err := s.Get(within(t), key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +55,7 @@ func TestOwner(t *testing.T) {
 	want("")
 	for i, value := range []string{"1", "2", ""} {
 		before := s.calls.n.Load()
-		r, err := s.Put(within(t, long), key, value, clientv3.WithPrevKV())
+		r, err := s.Put(within(t), key, value, clientv3.WithPrevKV())
 		if err != nil || (r.PrevKv == nil) != (i == 0) || r.Header.GetClusterId() == 0 {
 			t.Fatalf("%v, %v", r, err)
 		}
@@ -65,19 +67,19 @@ func TestOwner(t *testing.T) {
 	s.put(t, key, "3")
 	s.put(t, key, "", clientv3.WithIgnoreValue())
 	want("3")
-	d, err := s.Delete(within(t, long), key, clientv3.WithPrevKV())
+	d, err := s.Delete(within(t), key, clientv3.WithPrevKV())
 	if err != nil || d.Deleted != 1 || string(d.PrevKvs[0].Value) != "3" || d.Header.GetClusterId() == 0 {
 		t.Fatalf("%v, %v", d, err)
 	}
 	want("")
-	tx, err := s.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(key), "=", 0)).
+	tx, err := s.Txn(within(t)).If(clientv3.Compare(clientv3.Version(key), "=", 0)).
 		Then(clientv3.OpPut(key, "4"), clientv3.OpGet(key)).Commit()
 	if err != nil || !tx.Succeeded || len(tx.Responses) != 2 ||
 		string(tx.Responses[1].GetResponseRange().Kvs[0].Value) != "4" {
 		t.Fatalf("%v, %v", tx, err)
 	}
 	want("4")
-	if _, err := s.Put(within(t, long), key, "5", clientv3.WithLease(12345)); err != rpctypes.ErrLeaseNotFound {
+	if _, err := s.Put(within(t), key, "5", clientv3.WithLease(12345)); err != rpctypes.ErrLeaseNotFound {
 		t.Errorf("put with a lease that does not exist: %v", err)
 	}
 	want("4")
@@ -103,12 +105,12 @@ func TestTwoSides(t *testing.T) {
 		case 0:
 			writer.put(t, key, value)
 		case 1:
-			if _, err := writer.Txn(within(t, long)).Then(clientv3.OpPut(key, value)).Commit(); err != nil {
+			if _, err := writer.Txn(within(t)).Then(clientv3.OpPut(key, value)).Commit(); err != nil {
 				t.Fatal(err)
 			}
 		case 2:
 			value = ""
-			if _, err := writer.Delete(within(t, long), t.Name(), clientv3.WithPrefix()); err != nil {
+			if _, err := writer.Delete(within(t), t.Name(), clientv3.WithPrefix()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -145,7 +147,7 @@ func TestAWriteAsksTheOwner(t *testing.T) {
 			key := strings.ReplaceAll(t.Name(), "/", "-")
 			owner.put(t, key, "old")
 			owner.owns(t, key)
-			if _, err := writer.Do(within(t, long), test.write(key)); err != nil {
+			if _, err := writer.Do(within(t), test.write(key)); err != nil {
 				t.Fatal(err)
 			}
 			if got := owner.get(t, key); got != test.want {
@@ -180,7 +182,7 @@ func TestManyKeysOfAnother(t *testing.T) {
 			for i, s := range []*side{a, b} {
 				// An owned key is read from memory, and a serializable read does not take
 				// ownership.
-				r, err := s.Get(within(t, long), key, clientv3.WithSerializable())
+				r, err := s.Get(within(t), key, clientv3.WithSerializable())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -194,7 +196,7 @@ func TestManyKeysOfAnother(t *testing.T) {
 			}
 		}
 	}
-	if _, err := b.Txn(within(t, long)).Then(all("b", n)...).Commit(); err != nil {
+	if _, err := b.Txn(within(t)).Then(all("b", n)...).Commit(); err != nil {
 		t.Fatal(err)
 	}
 	check("transaction", "b", n)
@@ -202,7 +204,7 @@ func TestManyKeysOfAnother(t *testing.T) {
 		a.owns(t, key)
 	}
 	// A transaction with a condition has to be nested.
-	if _, err := b.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(keys[0]), ">", 0)).Then(all("b2",
+	if _, err := b.Txn(within(t)).If(clientv3.Compare(clientv3.Version(keys[0]), ">", 0)).Then(all("b2",
 		60)...).Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -210,14 +212,14 @@ func TestManyKeysOfAnother(t *testing.T) {
 	for _, key := range keys {
 		a.owns(t, key)
 	}
-	if _, err := a.Txn(within(t, long)).Then(all("own", n)...).Commit(); err != nil { // too many to read back
+	if _, err := a.Txn(within(t)).Then(all("own", n)...).Commit(); err != nil { // too many to read back
 		t.Fatal(err)
 	}
 	check("by the owner", "own", n)
 	for i, s := range []*side{a, b} { // the first side deletes its own keys
 		a.owns(t, keys[0])
 		a.owns(t, keys[n-1])
-		r, err := s.Delete(within(t, long), t.Name()+"/", clientv3.WithPrefix())
+		r, err := s.Delete(within(t), t.Name()+"/", clientv3.WithPrefix())
 		if err != nil || r.Deleted != int64(n*(1-i)) {
 			t.Fatalf("%v, %v", r, err)
 		}
@@ -225,10 +227,10 @@ func TestManyKeysOfAnother(t *testing.T) {
 	}
 	// Delete all leasing keys, and all keys behind them.
 	a.owns(t, keys[0])
-	if _, err := b.Delete(within(t, long), "L-"+t.Name(), clientv3.WithFromKey()); err != nil {
+	if _, err := b.Delete(within(t), "L-"+t.Name(), clientv3.WithFromKey()); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := raw.Get(within(t, long), pfx, clientv3.WithPrefix()); err != nil || len(r.Kvs) != 0 {
+	if r, err := raw.Get(within(t), pfx, clientv3.WithPrefix()); err != nil || len(r.Kvs) != 0 {
 		t.Errorf("leasing keys that are left: %v, %v", r, err)
 	}
 }
@@ -238,7 +240,7 @@ func TestWantEachOthersKeys(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
 	var wg sync.WaitGroup
-	ctx := within(t, long)
+	ctx := within(t)
 	for i := range 2 {
 		s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
 		own, other := fmt.Sprint(t.Name(), i), fmt.Sprint(t.Name(), 1-i)
@@ -264,7 +266,7 @@ func TestLeasedKeys(t *testing.T) {
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
 	key := t.Name()
 	s.owns(t, key)
-	g, err := raw.Grant(within(t, long), 60)
+	g, err := raw.Grant(within(t), 60)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,11 +286,11 @@ func TestLeasedKeys(t *testing.T) {
 		"keys, sorted by revision": {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByModRevision,
 			clientv3.SortAscend)},
 	} {
-		got, err := s.Get(within(t, long), key, opts...)
+		got, err := s.Get(within(t), key, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := raw.Get(within(t, long), key, opts...)
+		want, err := raw.Get(within(t), key, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,7 +298,7 @@ func TestLeasedKeys(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got.Kvs[0], want.Kvs[0])
 		}
 	}
-	if _, err := raw.Revoke(within(t, long), g.ID); err != nil {
+	if _, err := raw.Revoke(within(t), g.ID); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.get(t, key); got != "" {
@@ -312,7 +314,7 @@ func TestAnswersFromMemoryAreNotOld(t *testing.T) {
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
 	owned := t.Name() + "owned"
 	elsewhere := func() {
-		if _, err := raw.Put(within(t, long), t.Name()+"elsewhere", ""); err != nil {
+		if _, err := raw.Put(within(t), t.Name()+"elsewhere", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -321,17 +323,17 @@ func TestAnswersFromMemoryAreNotOld(t *testing.T) {
 		func(clientv3.Op, clientv3.OpResponse, int64) error { return ordering.ErrNoGreaterRev })
 	for name, call := range map[string]func() (*pb.ResponseHeader, error){
 		"a put": func() (*pb.ResponseHeader, error) {
-			r, err := ordered.Put(within(t, long), t.Name()+"other", "v")
+			r, err := ordered.Put(within(t), t.Name()+"other", "v")
 			return (*pb.PutResponse)(r).GetHeader(), err
 		},
 		"a range": func() (*pb.ResponseHeader, error) {
 			elsewhere()
-			r, err := ordered.Get(within(t, long), t.Name(), clientv3.WithPrefix())
+			r, err := ordered.Get(within(t), t.Name(), clientv3.WithPrefix())
 			return (*pb.RangeResponse)(r).GetHeader(), err
 		},
 		"a transaction": func() (*pb.ResponseHeader, error) {
 			elsewhere()
-			r, err := ordered.Txn(within(t, long)).Then(clientv3.OpGet(t.Name(), clientv3.WithPrefix())).Commit()
+			r, err := ordered.Txn(within(t)).Then(clientv3.OpGet(t.Name(), clientv3.WithPrefix())).Commit()
 			return (*pb.TxnResponse)(r).GetHeader(), err
 		},
 	} {
@@ -340,7 +342,7 @@ func TestAnswersFromMemoryAreNotOld(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		local := s.local(func() {
-			r, err := ordered.Get(within(t, long), owned)
+			r, err := ordered.Get(within(t), owned)
 			if err != nil || r.Header.Revision < h.Revision {
 				t.Errorf("after %s at %d: %v, %v", name, h.Revision, r, err)
 			}
@@ -361,7 +363,7 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 	s.put(t, there, "2")
 	s.owns(t, there)
 	s.owns(t, absent)
-	first, err := raw.Get(within(t, long), there)
+	first, err := raw.Get(within(t), there)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,11 +402,11 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 		for _, key := range []string{there, absent} {
 			var got *clientv3.GetResponse
 			var gotErr error
-			local := s.local(func() { got, gotErr = s.Get(within(t, long), key, c.opts...) })
+			local := s.local(func() { got, gotErr = s.Get(within(t), key, c.opts...) })
 			if local != c.local {
 				t.Errorf("%s: answered from memory: %v", name, local)
 			}
-			want, err := raw.Get(within(t, long), key, c.opts...)
+			want, err := raw.Get(within(t), key, c.opts...)
 			if !clientv3.SameError(gotErr, err) {
 				t.Errorf("%s: %v, want %v", name, gotErr, err)
 			}
@@ -425,7 +427,7 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 	} {
 		key := t.Name() + name
 		for range 2 {
-			if _, err := s.Get(within(t, long), key, opt); err != nil {
+			if _, err := s.Get(within(t), key, opt); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -433,14 +435,14 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 			t.Errorf("%s, then plain: answered from memory: %v", name, local)
 		}
 	}
-	stream, err := s.GetStream(within(t, long), there)
+	stream, err := s.GetStream(within(t), there)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r, err := clientv3.GetStreamToGetResponse(stream); err != nil || len(r.Kvs) != 1 {
 		t.Errorf("stream: %v, %v", r, err)
 	}
-	if _, err := s.Compact(within(t, long), 1<<60); err != rpctypes.ErrFutureRev {
+	if _, err := s.Compact(within(t), 1<<60); err != rpctypes.ErrFutureRev {
 		t.Errorf("compact: %v", err)
 	}
 }
@@ -450,7 +452,7 @@ func TestMistakes(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
 	s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
-	ctx := within(t, long)
+	ctx := within(t)
 	key := t.Name()
 	s.owns(t, key)
 	if _, err := raw.Put(ctx, pfx+key+"foreign", "precious"); err != nil {
@@ -561,20 +563,20 @@ func TestMistakes(t *testing.T) {
 func TestClose(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
-	if _, err := raw.Get(within(t, long), pfx); err != nil { // connects
+	if _, err := raw.Get(within(t), pfx); err != nil { // connects
 		t.Fatal(err)
 	}
 	etcdtest.CheckLeaks(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
 	key := t.Name()
 	s.owns(t, key)
-	txn := s.Txn(within(t, long)).Then(clientv3.OpGet(key))
+	txn := s.Txn(within(t)).Then(clientv3.OpGet(key))
 	// This write waits for an owner that does not give the key up.
-	g, err := raw.Grant(within(t, long), 60)
+	g, err := raw.Grant(within(t), 60)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raw.Put(within(t, long), pfx+key+"2", "", clientv3.WithLease(g.ID)); err != nil {
+	if _, err := raw.Put(within(t), pfx+key+"2", "", clientv3.WithLease(g.ID)); err != nil {
 		t.Fatal(err)
 	}
 	waiting := make(chan error, 1)
@@ -582,8 +584,8 @@ func TestClose(t *testing.T) {
 		_, err := s.Put(context.Background(), key+"2", "x")
 		waiting <- err
 	}()
-	await(t, "the write asks", func() bool {
-		r, err := raw.Get(within(t, long), pfx+key+"2")
+	clienttest.Await(t, "the write asks", func() bool {
+		r, err := raw.Get(within(t), pfx+key+"2")
 		return err == nil && len(r.Kvs) == 1 && string(r.Kvs[0].Value) == "REVOKE"
 	})
 	s.close()
@@ -591,10 +593,10 @@ func TestClose(t *testing.T) {
 	if err := <-waiting; err != leasing.ErrClosed {
 		t.Errorf("a waiting write: %v", err)
 	}
-	if r, err := raw.Get(within(t, long), pfx+key); err != nil || len(r.Kvs) != 0 {
+	if r, err := raw.Get(within(t), pfx+key); err != nil || len(r.Kvs) != 0 {
 		t.Errorf("closed, and still owns: %v, %v", r, err)
 	}
-	ctx := within(t, long)
+	ctx := within(t)
 	for name, call := range map[string]func() error{
 		"get":     func() error { _, err := s.Get(ctx, key); return err },
 		"range":   func() error { _, err := s.Get(ctx, key, clientv3.WithPrefix()); return err },
@@ -623,10 +625,10 @@ func TestReplacesKV(t *testing.T) {
 	inner := cl.KV
 	cl.KV = kv
 	defer func() { cl.KV = inner }()
-	if _, err := cl.Put(within(t, long), t.Name(), "x"); err != nil {
+	if _, err := cl.Put(within(t), t.Name(), "x"); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := cl.Get(within(t, long), t.Name()); err != nil || len(r.Kvs) != 1 {
+	if r, err := cl.Get(within(t), t.Name()); err != nil || len(r.Kvs) != 1 {
 		t.Errorf("%v, %v", r, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -22,12 +24,8 @@ func TestMain(m *testing.M) {
 	etcdtest.Main(m)
 }
 
-// long is far more than any test here takes on a busy machine; soon bounds calls there that must be
-// quick.
-const (
-	long = 30 * time.Second
-	soon = 3 * time.Second
-)
+// soon bounds calls that must be quick on a busy machine.
+const soon = 3 * time.Second
 
 func dial(t testing.TB, endpoints []string) *clientv3.Client {
 	t.Helper()
@@ -99,7 +97,7 @@ func (c *counter) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, 
 // get reads a key, "" if it is absent.
 func (s *side) get(t testing.TB, key string) string {
 	t.Helper()
-	r, err := s.Get(within(t, long), key)
+	r, err := s.Get(within(t), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +109,7 @@ func (s *side) get(t testing.TB, key string) string {
 
 func (s *side) put(t testing.TB, key, value string, opts ...clientv3.OpOption) {
 	t.Helper()
-	if _, err := s.Put(within(t, long), key, value, opts...); err != nil {
+	if _, err := s.Put(within(t), key, value, opts...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -120,7 +118,7 @@ func (s *side) put(t testing.TB, key, value string, opts ...clientv3.OpOption) {
 // until a key that this side gave up may be taken again.
 func (s *side) owns(t testing.TB, key string) {
 	t.Helper()
-	await(t, "owning "+key, func() bool {
+	clienttest.Await(t, "owning "+key, func() bool {
 		s.get(t, key)
 		return s.local(func() { s.get(t, key) })
 	})
@@ -133,21 +131,4 @@ func (s *side) local(f func()) bool {
 	return s.calls.n.Load() == before
 }
 
-func within(t testing.TB, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// await calls ok again and again until it returns true.
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(long); !ok(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, long)
-		}
-	}
-}
+func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }

@@ -66,7 +66,7 @@ func TestPausedProcess(t *testing.T) {
 	s := leased(t, c.Endpoints(), "L/")
 	for round := range 2 {
 		s.put(t, "k", "old")
-		child := exec.CommandContext(within(t, long), os.Args[0])
+		child := exec.CommandContext(within(t), os.Args[0])
 		// On one processor the reader goes on for a while before the end of the lease is noticed.
 		child.Env = append(os.Environ(), pausedProcess+"="+c.Endpoints()[0], "GOMAXPROCS=1")
 		child.Stderr = os.Stderr

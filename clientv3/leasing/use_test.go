@@ -12,6 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/leasing"
 	"github.com/fairlead-go/fairlead/clientv3/namespace"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -21,7 +22,7 @@ func TestConcurrentUse(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
 	key := t.Name()
-	ctx, cancel := context.WithCancel(within(t, long))
+	ctx, cancel := context.WithCancel(within(t))
 	var (
 		acked   atomic.Int64
 		readers sync.WaitGroup
@@ -95,8 +96,8 @@ func TestBoundedMemory(t *testing.T) {
 			t.Fatal("not what was written")
 		}
 	}
-	await(t, "leasing keys given back", func() bool {
-		r, err := raw.Get(within(t, long), "L/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+	clienttest.Await(t, "leasing keys given back", func() bool {
+		r, err := raw.Get(within(t), "L/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		return err == nil && r.Count < 64 && r.Count > 55
 	})
 	for i := range n {
@@ -123,7 +124,7 @@ func TestInNamespace(t *testing.T) {
 	s := &side{KV: kv, cl: cl, calls: calls}
 	s.put(t, "k", "v")
 	s.owns(t, "k")
-	if r, err := raw.Get(within(t, long), space+"L/k"); err != nil || len(r.Kvs) != 1 {
+	if r, err := raw.Get(within(t), space+"L/k"); err != nil || len(r.Kvs) != 1 {
 		t.Errorf("the leasing key: %v, %v", r, err)
 	}
 }
@@ -161,7 +162,7 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 		var r *clientv3.TxnResponse
 		local := s.local(func() {
 			var err error
-			if r, err = s.Txn(within(t, long)).If(c.cmp).Then(c.then...).Else(c.otherwise...).Commit(); err != nil {
+			if r, err = s.Txn(within(t)).If(c.cmp).Then(c.then...).Else(c.otherwise...).Commit(); err != nil {
 				t.Fatalf("%s: %v", c.name, err)
 			}
 		})
@@ -170,19 +171,19 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 		}
 	}
 	if !s.local(func() {
-		if r, err := s.Txn(within(t, long)).Else(put).Commit(); err != nil || !r.Succeeded || len(r.Responses) > 0 {
+		if r, err := s.Txn(within(t)).Else(put).Commit(); err != nil || !r.Succeeded || len(r.Responses) > 0 {
 			t.Errorf("nothing to compare and nothing to read: %v, %v", r, err)
 		}
 	}) {
 		t.Error("nothing to compare and nothing to read: not from memory")
 	}
 	for _, kv := range []clientv3.KV{s, raw} {
-		if r, err := kv.Get(within(t, long), key); err != nil || string(r.Kvs[0].Value) != "2" ||
+		if r, err := kv.Get(within(t), key); err != nil || string(r.Kvs[0].Value) != "2" ||
 			r.Kvs[0].Version != 2 {
 			t.Errorf("written other than once: %v, %v", r, err)
 		}
 	}
-	_, err := s.Txn(within(t, long)).If(is("x")).Then(clientv3.OpPut("L-"+t.Name()+"/x", "")).Commit()
+	_, err := s.Txn(within(t)).If(is("x")).Then(clientv3.OpPut("L-"+t.Name()+"/x", "")).Commit()
 	if err != leasing.ErrLeasingKey {
 		t.Errorf("a leasing key in the branch not taken: %v", err)
 	}
@@ -197,17 +198,17 @@ func TestRevisionsFromMemoryDoNotGoBack(t *testing.T) {
 	s.put(t, older, "1")
 	s.owns(t, older)
 	s.owns(t, newer)
-	put, err := s.Put(within(t, long), newer, "1")
+	put, err := s.Put(within(t), newer, "1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var get *clientv3.GetResponse
 	var txn *clientv3.TxnResponse
 	local := s.local(func() {
-		if get, err = s.Get(within(t, long), older); err != nil {
+		if get, err = s.Get(within(t), older); err != nil {
 			t.Fatal(err)
 		}
-		txn, err = s.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(older), "=", 1)).Commit()
+		txn, err = s.Txn(within(t)).If(clientv3.Compare(clientv3.Version(older), "=", 1)).Commit()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -21,15 +23,15 @@ func updater(t *testing.T, c *clientv3.Client) func(naming.Update, ...clientv3.O
 	r := &naming.GRPCResolver{Client: c}
 	return func(u naming.Update, opts ...clientv3.OpOption) {
 		t.Helper()
-		ok(t, "Update", r.Update(within(t, long), t.Name(), u, opts...))
+		clienttest.OK(t, "Update", r.Update(within(t), t.Name(), u, opts...))
 	}
 }
 
 func TestUpdateAndNext(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	update := updater(t, c)
 	update(naming.Update{Op: naming.Add, Addr: "b:1"})
-	r, err := c.Get(within(t, long), t.Name()+"/b:1")
+	r, err := c.Get(within(t), t.Name()+"/b:1")
 	if err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != `{"Op":0,"Addr":"b:1","Metadata":null}` {
 		t.Errorf("stored %v, %v", r, err)
 	}
@@ -44,12 +46,12 @@ func TestUpdateAndNext(t *testing.T) {
 	update(naming.Update{Op: naming.Add, Addr: "a:1", Metadata: "new"}) // changes nothing
 	update(naming.Update{Op: naming.Add, Metadata: "alone"})
 	w.says("+ alone")
-	lease, err := c.Grant(within(t, long), 600)
-	ok(t, "Grant", err)
+	lease, err := c.Grant(within(t), 600)
+	clienttest.OK(t, "Grant", err)
 	update(naming.Update{Op: naming.Add, Addr: "leased:1"}, clientv3.WithLease(lease.ID))
 	w.says("+leased:1 <nil>")
-	_, err = c.Revoke(within(t, long), lease.ID)
-	ok(t, "Revoke", err)
+	_, err = c.Revoke(within(t), lease.ID)
+	clienttest.OK(t, "Revoke", err)
 	w.says("-leased:1 <nil>")
 	update(naming.Update{Op: naming.Delete, Metadata: "whatever"})
 	w.says("- alone")
@@ -57,7 +59,7 @@ func TestUpdateAndNext(t *testing.T) {
 
 // TestEmpty: without addresses the first Next returns at once, with none; the second waits.
 func TestEmpty(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	w := resolve(t, c)
 	if u, err := w.next(); err != nil || u == nil || len(u) != 0 {
 		t.Errorf("Next: %v, %v", u, err)
@@ -71,20 +73,20 @@ func TestEmpty(t *testing.T) {
 
 // TestKeysOfOthers: keys of package endpoints need not end in the address.
 func TestKeysOfOthers(t *testing.T) {
-	c, ctx := shared(t), within(t, long)
+	c, ctx := clienttest.Shared(t), within(t)
 	em, err := endpoints.NewManager(c, t.Name())
-	ok(t, "NewManager", err)
+	clienttest.OK(t, "NewManager", err)
 	add := func(k, addr string, metadata any) *endpoints.UpdateWithOpts {
 		return endpoints.NewAddUpdateOpts(t.Name()+"/"+k, endpoints.Endpoint{Addr: addr, Metadata: metadata})
 	}
 	update := func(u ...*endpoints.UpdateWithOpts) {
 		t.Helper()
-		ok(t, "Update", em.Update(ctx, u))
+		clienttest.OK(t, "Update", em.Update(ctx, u))
 	}
 	remove := func(k string) *endpoints.UpdateWithOpts { return endpoints.NewDeleteUpdateOpts(t.Name() + "/" + k) }
 	update(add("1", "a:1", nil), add("2", "a:1", "second"), add("3", "", "no address"), add("4", "", "none either"))
 	_, err = c.Put(ctx, t.Name()+"/junk", "{junk")
-	ok(t, "Put", err)
+	clienttest.OK(t, "Put", err)
 	w := resolve(t, c)
 	w.says("+a:1 <nil>", "+ no address", "+ none either")
 	update(remove("1")) // the address remains, by the other key
@@ -94,7 +96,7 @@ func TestKeysOfOthers(t *testing.T) {
 	update(add("5", "b:1", nil), add("3", "c:1", nil), remove("4"))
 	w.says("- no address", "+c:1 <nil>", "- none either")
 	_, err = c.Put(ctx, t.Name()+"/3", "{junk")
-	ok(t, "Put", err)
+	clienttest.OK(t, "Put", err)
 	w.says("-c:1 <nil>")
 	update(remove("2"), remove("3"))
 	update(remove("5"))
@@ -102,11 +104,11 @@ func TestKeysOfOthers(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	good := &naming.GRPCResolver{Client: c}
 	addr := naming.Update{Addr: "a:1"}
 	update := func(r *naming.GRPCResolver, target string, u naming.Update) error {
-		return r.Update(within(t, long), target, u)
+		return r.Update(within(t), target, u)
 	}
 	resolve := func(r *naming.GRPCResolver, target string) error {
 		_, err := r.Resolve(target)
@@ -134,7 +136,7 @@ func TestMistakes(t *testing.T) {
 // TestClose: Close ends every Next, even of a Watcher that was never used.
 func TestClose(t *testing.T) {
 	etcdtest.CheckLeaks(t)
-	c := shared(t)
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	unused := resolve(t, c)
 	unused.Close()
 	if _, err := unused.next(); err != naming.ErrWatcherClosed {
@@ -177,7 +179,7 @@ func TestClose(t *testing.T) {
 
 // TestConcurrentNext: each update is returned once.
 func TestConcurrentNext(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	w := resolve(t, c)
 	w.says()
 	const n = 50
@@ -216,20 +218,20 @@ func TestConcurrentNext(t *testing.T) {
 func TestAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	proxy := cluster.Members()[0].Proxy()
-	there := dial(t, cluster.Members()[0].Direct)
+	there := clienttest.Dial(t, cluster.Members()[0].Direct)
 	update := updater(t, there)
 	update(naming.Update{Addr: "a:1"})
 	update(naming.Update{Addr: "b:1"})
 	proxy.Cut()
 	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: there.GetLogger(), FailFast: true})
-	ok(t, "New", err)
+	clienttest.OK(t, "New", err)
 	t.Cleanup(func() { c.Close() })
 	w := resolve(t, c)
 	first := w.async()
-	if _, err := c.Get(within(t, long), "x"); clientv3.Code(err) != codes.Unavailable {
+	if _, err := c.Get(within(t), "x"); clientv3.Code(err) != codes.Unavailable {
 		t.Fatalf("etcd is not away: %v", err)
 	}
-	ok(t, "Heal", proxy.Heal())
+	clienttest.OK(t, "Heal", proxy.Heal())
 	if r := <-first; r.err != nil || fmt.Sprint(words(r.updates)) != "[+a:1 <nil> +b:1 <nil>]" {
 		t.Errorf("Next: %v, %v", words(r.updates), r.err)
 	}
@@ -239,11 +241,11 @@ func TestAway(t *testing.T) {
 	update(naming.Update{Addr: "passes:1"})
 	update(naming.Update{Op: naming.Delete, Addr: "passes:1"})
 	update(naming.Update{Addr: "c:1"})
-	r, err := there.Get(within(t, long), "x")
-	ok(t, "Get", err)
-	_, err = there.Compact(within(t, long), r.Header.Revision)
-	ok(t, "Compact", err)
-	ok(t, "Heal", proxy.Heal())
+	r, err := there.Get(within(t), "x")
+	clienttest.OK(t, "Get", err)
+	_, err = there.Compact(within(t), r.Header.Revision)
+	clienttest.OK(t, "Compact", err)
+	clienttest.OK(t, "Heal", proxy.Heal())
 	begin := time.Now()
 	if r := <-next; r.err != nil || fmt.Sprint(words(r.updates)) != "[-a:1 <nil> +c:1 <nil>]" {
 		t.Errorf("Next: %v, %v", words(r.updates), r.err)

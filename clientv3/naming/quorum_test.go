@@ -26,7 +26,7 @@ import (
 func callable(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(t, "Listen", err)
+	clienttest.OK(t, "Listen", err)
 	s := grpc.NewServer()
 	healthpb.RegisterHealthServer(s, health.NewServer())
 	var served sync.WaitGroup
@@ -39,7 +39,7 @@ func callable(t *testing.T) string {
 // of the third. When the others are back, watches report changes again.
 func TestNamesResolveWithoutAQuorum(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
-	seasoned, fresh := dial(t, cluster.Endpoints()...), dial(t, cluster.Endpoints()...)
+	seasoned, fresh := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Dial(t, cluster.Endpoints()...)
 	addr := callable(t)
 	updater(t, seasoned)(naming.Update{Addr: addr})
 	dead := cluster.Followers(t)
@@ -49,14 +49,14 @@ func TestNamesResolveWithoutAQuorum(t *testing.T) {
 	key := t.Name() + "/" + addr
 	var channels []endpoints.WatchChannel
 	for name, c := range map[string]*clientv3.Client{"seasoned": seasoned, "fresh": fresh} {
-		ctx := within(t, long)
+		ctx := within(t)
 		timed := func(what string, f func() error) {
 			begin := time.Now()
-			ok(t, name+" client, "+what, f())
+			clienttest.OK(t, name+" client, "+what, f())
 			t.Logf("%s client, %s: %v", name, what, time.Since(begin).Round(time.Millisecond))
 		}
 		m, err := endpoints.NewManager(c, t.Name())
-		ok(t, "NewManager", err)
+		clienttest.OK(t, "NewManager", err)
 		timed("List", func() error {
 			list, err := m.List(ctx)
 			if err == nil && list[key].Addr != addr {
@@ -83,13 +83,13 @@ func TestNamesResolveWithoutAQuorum(t *testing.T) {
 			return err
 		})
 		b, err := resolver.NewBuilder(c)
-		ok(t, "NewBuilder", err)
+		clienttest.OK(t, "NewBuilder", err)
 		cc, err := grpc.NewClient(
 			"etcd:///"+t.Name(),
 			grpc.WithResolvers(b),
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 		)
-		ok(t, "NewClient", err)
+		clienttest.OK(t, "NewClient", err)
 		defer cc.Close()
 		timed("a call", func() error {
 			_, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
@@ -97,9 +97,9 @@ func TestNamesResolveWithoutAQuorum(t *testing.T) {
 		})
 	}
 	for _, m := range dead {
-		ok(t, "Restart", m.Restart())
+		clienttest.OK(t, "Restart", m.Restart())
 	}
-	ok(t, "WaitHealthy", cluster.WaitHealthy(within(t, long)))
+	clienttest.OK(t, "WaitHealthy", cluster.WaitHealthy(within(t)))
 	updater(t, fresh)(naming.Update{Addr: "later:1"})
 	for _, ch := range channels {
 		if u := clienttest.Receive(t, "a change after the outage", ch); len(u) != 1 || u[0].Endpoint.Addr != "later:1" {
@@ -119,23 +119,23 @@ func TestManagerNeverListsWhatItKnowsToBeOld(t *testing.T) {
 			others = append(others, m.Endpoint)
 		}
 	}
-	c := dial(t, others...)
+	c := clienttest.Dial(t, others...)
 	writer, err := endpoints.NewManager(c, t.Name())
-	ok(t, "NewManager", err)
+	clienttest.OK(t, "NewManager", err)
 	old, newer := t.Name()+"/old", t.Name()+"/newer"
-	ok(t, "AddEndpoint", writer.AddEndpoint(within(t, long), old, endpoints.Endpoint{Addr: "old:1"}))
-	only := dial(t, behind.Endpoint)
+	clienttest.OK(t, "AddEndpoint", writer.AddEndpoint(within(t), old, endpoints.Endpoint{Addr: "old:1"}))
+	only := clienttest.Dial(t, behind.Endpoint)
 	clienttest.Await(t, "the follower has it", func() bool {
-		r, err := only.Get(within(t, long), old, clientv3.WithSerializable())
+		r, err := only.Get(within(t), old, clientv3.WithSerializable())
 		return err == nil && len(r.Kvs) == 1
 	})
-	ok(t, "PartitionFromPeers", behind.PartitionFromPeers())
+	clienttest.OK(t, "PartitionFromPeers", behind.PartitionFromPeers())
 	for _, m := range cluster.Members() {
 		if m != behind {
-			ok(t, "WaitReady", m.WaitReady(within(t, long))) // it may have become the leader
+			clienttest.OK(t, "WaitReady", m.WaitReady(within(t))) // it may have become the leader
 		}
 	}
-	ok(t, "AddEndpoint", writer.AddEndpoint(within(t, long), newer, endpoints.Endpoint{Addr: "newer:1"}))
+	clienttest.OK(t, "AddEndpoint", writer.AddEndpoint(within(t), newer, endpoints.Endpoint{Addr: "newer:1"}))
 	for _, m := range cluster.Members() {
 		if m != behind {
 			m.Kill()
@@ -148,8 +148,8 @@ func TestManagerNeverListsWhatItKnowsToBeOld(t *testing.T) {
 		t.Errorf("the writer lists %v, %v", list, err)
 	}
 	reader, err := endpoints.NewManager(c, t.Name())
-	ok(t, "NewManager", err)
-	if list, err := reader.List(within(t, long)); err != nil || len(list) != 1 || list[old].Addr != "old:1" {
+	clienttest.OK(t, "NewManager", err)
+	if list, err := reader.List(within(t)); err != nil || len(list) != 1 || list[old].Addr != "old:1" {
 		t.Errorf("another one lists %v, %v", list, err)
 	}
 }

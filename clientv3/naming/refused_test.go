@@ -3,6 +3,8 @@ package naming_test
 import (
 	"testing"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 
@@ -14,21 +16,21 @@ import (
 // TestRefused: a refusal by etcd is an error of Next. With the permission Next works again.
 func TestRefused(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	root := dial(t, cluster.Endpoints()...)
-	ctx := within(t, 2*long)
+	root := clienttest.Dial(t, cluster.Endpoints()...)
+	ctx := clienttest.Within(t, 2*clienttest.Long)
 	updater(t, root)(naming.Update{Addr: "a:1"})
 	for _, err := range []error{
 		second(root.UserAdd(ctx, "root", "root")), second(root.UserGrantRole(ctx, "root", "root")),
 		second(root.UserAdd(ctx, "user", "user")), second(root.RoleAdd(ctx, "reader")),
 		second(root.UserGrantRole(ctx, "user", "reader")), second(root.AuthEnable(ctx)),
 	} {
-		ok(t, "auth", err)
+		clienttest.OK(t, "auth", err)
 	}
 	login := func(name string) *clientv3.Client {
 		c, err := clientv3.New(
 			clientv3.Config{Endpoints: cluster.Endpoints(), Username: name, Password: name, Logger: zap.NewNop()},
 		)
-		ok(t, "New", err)
+		clienttest.OK(t, "New", err)
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
@@ -41,7 +43,7 @@ func TestRefused(t *testing.T) {
 		"root",
 	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix),
 		clientv3.PermissionType(clientv3.PermRead))
-	ok(t, "RoleGrantPermission", err)
+	clienttest.OK(t, "RoleGrantPermission", err)
 	w.says("+a:1 <nil>")
 }
 

@@ -88,11 +88,23 @@ func run(m *testing.M) int {
 func serve(t *testing.T, c *etcdtest.Cluster, opts ...console.Option) (url string, client *clientv3.Client) {
 	t.Helper()
 	client = clienttest.Dial(t, c.Endpoints()...)
-	con, err := console.New(client, append([]console.Option{console.WithToken(secret)}, opts...)...)
+	return consoleOf(t, client, append([]console.Option{console.WithToken(secret)}, opts...)...), client
+}
+
+// withLogin is the address of a console on a cluster, whose users log in to it.
+func withLogin(t *testing.T, own *etcdtest.Cluster, client *clientv3.Client) (url string) {
+	t.Helper()
+	return consoleOf(t, client,
+		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})))
+}
+
+func consoleOf(t *testing.T, client *clientv3.Client, opts ...console.Option) (url string) {
+	t.Helper()
+	con, err := console.New(client, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewServer(con)
 	t.Cleanup(func() { con.Close(); s.Close() })
-	return s.URL, client
+	return s.URL
 }

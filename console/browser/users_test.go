@@ -1,13 +1,11 @@
 package browser
 
 import (
-	"net/http/httptest"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/console"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -36,17 +34,11 @@ func TestUsersOfEtcd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	con, err := console.New(client,
-		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(con)
-	t.Cleanup(func() { con.Close(); s.Close() })
-	b := tabOf(t, s.URL, desktop)
+	url := withLogin(t, own, client)
+	b := tabOf(t, url, desktop)
 	b.expect("401")
 	b.expect("403")
-	b.run(chromedp.Navigate(s.URL))
+	b.run(chromedp.Navigate(url))
 	b.enter("input[name=user]", "ann")
 	b.enter("input[name=password]", "wrong\r")
 	b.has(".say", "the password or the token is wrong")

@@ -163,16 +163,7 @@ func TestQuietStreams(t *testing.T) {
 	ejected := make(chan pick.EjectedInfo, 10)
 	builder := grpcdisc.NewBuilder(directory(t, c),
 		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
-	cc, err := grpc.NewClient(
-		"etcd:///"+t.Name(),
-		grpc.WithResolvers(builder),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(lb("fairlead_p2c", "")),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cc.Close() })
+	cc := connectBy(t, builder, lb("fairlead_p2c", ""))
 	awaitSpread(t, cc, a, b) // what calls take is known
 	var all sync.WaitGroup
 	for range 6 {

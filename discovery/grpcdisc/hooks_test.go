@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -60,20 +59,7 @@ func TestAttemptsAreReported(t *testing.T) {
 	var reported attempts
 	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Attempt: reported.add})))
 	connect := func(opts ...grpcdisc.InterceptorOption) *grpc.ClientConn {
-		cc, err := grpc.NewClient(
-			"etcd:///"+t.Name(),
-			grpc.WithResolvers(b),
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultServiceConfig(
-				lb(grpcdisc.RoundRobin, ""),
-			),
-			grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)),
-		)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { cc.Close() })
-		return cc
+		return connectBy(t, b, lb(grpcdisc.RoundRobin, ""), grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)))
 	}
 	if list := b.Statuses(t.Name()); list != nil {
 		t.Errorf("before there is a connection: %+v", list)
@@ -178,16 +164,7 @@ func TestSlowMethodBlamesNobody(t *testing.T) {
 		register(t, r, id, &server{addr: l.Addr().String()})
 	}
 	b := grpcdisc.NewBuilder(directory(t, c))
-	cc, err := grpc.NewClient(
-		"etcd:///"+t.Name(),
-		grpc.WithResolvers(b),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cc.Close() })
+	cc := connectBy(t, b, lb(grpcdisc.RoundRobin, ""))
 	clienttest.Await(t, "all are called", func() bool { return len(spread(t, cc, 30)) == 3 })
 	for range 4 {
 		ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)

@@ -288,16 +288,7 @@ func TestPicking(t *testing.T) {
 	ejected := make(chan pick.EjectedInfo, 10)
 	b := grpcdisc.NewBuilder(directory(t, c),
 		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
-	cc, err := grpc.NewClient(
-		"etcd:///"+t.Name(),
-		grpc.WithResolvers(b),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cc.Close()
+	cc := connectBy(t, b, lb(grpcdisc.RoundRobin, ""))
 	awaitSpread(t, cc, good, bad)
 	bad.fails.Store(true)
 	clienttest.Await(t, "it is ejected", func() bool { _, _ = call(within(t), cc); return len(ejected) > 0 })

@@ -18,6 +18,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -163,8 +164,15 @@ func lb(name, config string) string {
 
 func connect(t testing.TB, d *discovery.Directory, config string) *grpc.ClientConn {
 	t.Helper()
-	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(d)),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(config))
+	return connectBy(t, grpcdisc.NewBuilder(d), config)
+}
+
+func connectBy(t testing.TB, b resolver.Builder, config string, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	cc, err := grpc.NewClient("etcd:///"+t.Name(), append([]grpc.DialOption{
+		grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(config),
+	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

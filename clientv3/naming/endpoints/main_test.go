@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -16,9 +18,6 @@ import (
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
-
-// long is far more than any test here takes on a busy machine.
-const long = 30 * time.Second
 
 func dial(t testing.TB, log *zap.Logger, endpoints ...string) *clientv3.Client {
 	t.Helper()
@@ -30,32 +29,13 @@ func dial(t testing.TB, log *zap.Logger, endpoints ...string) *clientv3.Client {
 	return c
 }
 
-func shared(t testing.TB) *clientv3.Client {
-	t.Helper()
-	return dial(t, zap.NewNop(), etcdtest.Shared(t).Endpoints()...)
-}
-
-func within(t testing.TB, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func ok(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
-
 // manager returns a Manager of a target that no other test uses.
 func manager(t testing.TB, c *clientv3.Client) endpoints.Manager {
 	t.Helper()
 	m, err := endpoints.NewManager(c, t.Name())
-	ok(t, "NewManager", err)
-	_, err = c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()) // keys of an earlier run
-	ok(t, "Delete", err)
+	clienttest.OK(t, "NewManager", err)
+	_, err = c.Delete(within(t), t.Name(), clientv3.WithPrefix()) // keys of an earlier run
+	clienttest.OK(t, "Delete", err)
 	return m
 }
 
@@ -70,7 +50,7 @@ type view struct {
 func watch(t *testing.T, ctx context.Context, m endpoints.Manager) *view {
 	t.Helper()
 	ch, err := m.NewWatchChannel(ctx)
-	ok(t, "NewWatchChannel", err)
+	clienttest.OK(t, "NewWatchChannel", err)
 	return &view{t: t, ch: ch, known: make(map[string]string)}
 }
 
@@ -84,8 +64,8 @@ func (v *view) step() []string {
 		}
 		v.n++
 		return v.take(list)
-	case <-time.After(long):
-		v.t.Fatalf("nothing delivered within %v, known %v", long, v.known)
+	case <-time.After(clienttest.Long):
+		v.t.Fatalf("nothing delivered within %v, known %v", clienttest.Long, v.known)
 	}
 	return nil
 }
@@ -136,8 +116,10 @@ func (v *view) closes() {
 			if !open {
 				return
 			}
-		case <-time.After(long):
-			v.t.Fatalf("the channel is not closed within %v", long)
+		case <-time.After(clienttest.Long):
+			v.t.Fatalf("the channel is not closed within %v", clienttest.Long)
 		}
 	}
 }
+
+func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }

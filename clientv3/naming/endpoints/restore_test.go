@@ -16,12 +16,12 @@ import (
 // gets later changes.
 func TestRestored(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	ctx := within(t, 3*long)
+	ctx := clienttest.Within(t, 3*clienttest.Long)
 	c := dial(t, zap.NewNop(), cluster.Endpoints()...)
 	m := manager(t, c)
 	add := func(k, addr string) {
 		t.Helper()
-		ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: addr}))
+		clienttest.OK(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: addr}))
 	}
 	add("removed later", "a:1")
 	add("moved later", "b:1")
@@ -30,7 +30,7 @@ func TestRestored(t *testing.T) {
 
 	v := watch(t, ctx, m)
 	v.says("+moved later b:1 <nil>", "+removed later a:1 <nil>", "+stays c:1 <nil>")
-	ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/removed later"))
+	clienttest.OK(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/removed later"))
 	add("moved later", "b:2")
 	for i := range 5 {
 		add(fmt.Sprint("new", i), "d:1")

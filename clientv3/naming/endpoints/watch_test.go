@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -17,12 +19,12 @@ import (
 )
 
 func TestWatch(t *testing.T) {
-	c := shared(t)
-	m, ctx := manager(t, c), within(t, long)
+	c := clienttest.Shared(t)
+	m, ctx := manager(t, c), within(t)
 	key := func(s string) string { return t.Name() + "/" + s }
 	add := func(k string, e endpoints.Endpoint) {
 		t.Helper()
-		ok(t, "AddEndpoint", m.AddEndpoint(ctx, key(k), e))
+		clienttest.OK(t, "AddEndpoint", m.AddEndpoint(ctx, key(k), e))
 	}
 	none := watch(t, ctx, m)
 	add("b", endpoints.Endpoint{Addr: "b:1"})
@@ -37,20 +39,20 @@ func TestWatch(t *testing.T) {
 	add("a", endpoints.Endpoint{Addr: "a:2"}) // the same again is reported, too
 	v.says("+a a:2 <nil>")
 	lease, err := c.Grant(ctx, 600)
-	ok(t, "Grant", err)
-	ok(
+	clienttest.OK(t, "Grant", err)
+	clienttest.OK(
 		t,
 		"AddEndpoint",
 		m.AddEndpoint(ctx, key("leased"), endpoints.Endpoint{Addr: "l:1"}, clientv3.WithLease(lease.ID)),
 	)
 	v.says("+leased l:1 <nil>")
 	_, err = c.Revoke(ctx, lease.ID)
-	ok(t, "Revoke", err)
+	clienttest.OK(t, "Revoke", err)
 	v.says("-leased")
 	cancel()
 	v.closes()
 	_, err = c.Delete(ctx, key(""), clientv3.WithPrefix())
-	ok(t, "Delete", err)
+	clienttest.OK(t, "Delete", err)
 	none.reach(map[string]string{})
 }
 
@@ -58,12 +60,12 @@ func TestWatch(t *testing.T) {
 func TestWatchEnds(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, zap.NewNop(), etcdtest.Shared(t).Endpoints()...)
-	m, ctx := manager(t, c), within(t, long)
+	m, ctx := manager(t, c), within(t)
 	cancelled, cancel := context.WithCancel(ctx)
 	v, unread, unreadToo := watch(t, context.Background(), m), watch(t, context.Background(), m), watch(t, cancelled, m)
 	add := func(k string) {
 		t.Helper()
-		ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: "a:1"}))
+		clienttest.OK(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: "a:1"}))
 	}
 	add("first")
 	for _, v := range []*view{v, unread, unreadToo} {
@@ -89,11 +91,11 @@ func TestWatchEnds(t *testing.T) {
 func TestBadRecords(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	c := dial(t, zap.New(core), etcdtest.Shared(t).Endpoints()...)
-	m, ctx := manager(t, c), within(t, long)
+	m, ctx := manager(t, c), within(t)
 	put := func(k, value string) {
 		t.Helper()
 		_, err := c.Put(ctx, t.Name()+"/"+k, value)
-		ok(t, "Put", err)
+		clienttest.OK(t, "Put", err)
 	}
 	good := func(addr string) string { return `{"Op":0,"Addr":"` + addr + `","Metadata":null}` }
 	put("a", good("a:1"))
@@ -120,8 +122,8 @@ func TestBadRecords(t *testing.T) {
 	put("bad0", "junk again")
 	v.says("-bad0") // nothing of bad1
 	_, err = c.Delete(ctx, t.Name()+"/bad", clientv3.WithPrefix())
-	ok(t, "Delete", err)
-	ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/a"))
+	clienttest.OK(t, "Delete", err)
+	clienttest.OK(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/a"))
 	v.says("-a")
 }
 
@@ -131,36 +133,36 @@ func TestCompactedWhileAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	there := dial(t, zap.NewNop(), cluster.Members()[0].Direct)
 	c := dial(t, zap.NewNop(), cluster.Endpoints()...)
-	m, ctx := manager(t, there), within(t, 2*long)
+	m, ctx := manager(t, there), clienttest.Within(t, 2*clienttest.Long)
 	add := func(k, addr string) {
 		t.Helper()
-		ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: addr}))
+		clienttest.OK(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: addr}))
 	}
 	add("stays", "stays:1")
 	add("goes", "goes:1")
 	add("moves", "moves:1")
 	_, err := there.Put(ctx, t.Name()+"/junk", "junk")
-	ok(t, "Put", err)
+	clienttest.OK(t, "Put", err)
 	away, err := endpoints.NewManager(c, t.Name())
-	ok(t, "NewManager", err)
+	clienttest.OK(t, "NewManager", err)
 	v := watch(t, ctx, away)
 	v.says("+goes goes:1 <nil>", "+moves moves:1 <nil>", "+stays stays:1 <nil>")
 	proxy := cluster.Members()[0].Proxy()
 	for round := range 3 {
 		proxy.Cut()
 		if round == 0 {
-			ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/goes"))
+			clienttest.OK(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/goes"))
 			add("moves", "moves:2")
 			add("comes", "comes:1")
 		}
 		add("round", fmt.Sprint(round))
 		add("passes", "by")
-		ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/passes"))
+		clienttest.OK(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/passes"))
 		r, err := there.Get(ctx, "x")
-		ok(t, "Get", err)
+		clienttest.OK(t, "Get", err)
 		_, err = there.Compact(ctx, r.Header.Revision)
-		ok(t, "Compact", err)
-		ok(t, "Heal", proxy.Heal())
+		clienttest.OK(t, "Compact", err)
+		clienttest.OK(t, "Heal", proxy.Heal())
 		begin := time.Now()
 		if round == 0 {
 			v.says("+comes comes:1 <nil>", "-goes", "+moves moves:2 <nil>", "+round 0 <nil>")
@@ -178,31 +180,32 @@ func TestSlowConsumer(t *testing.T) {
 	c, err := clientv3.New(
 		clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop(), WatchBufferLimit: 64 << 10},
 	)
-	ok(t, "New", err)
+	clienttest.OK(t, "New", err)
 	t.Cleanup(func() { c.Close() })
-	m, ctx := manager(t, c), within(t, 2*long)
+	m, ctx := manager(t, c), clienttest.Within(t, 2*clienttest.Long)
 	v := watch(t, ctx, m)
 	padding := strings.Repeat("x", 10_000)
 	want := make(map[string]string)
 	for i := range 200 {
 		k := fmt.Sprint(i % 10)
 		want[k] = fmt.Sprint(i)
-		ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: want[k], Metadata: padding}))
+		padded := endpoints.Endpoint{Addr: want[k], Metadata: padding}
+		clienttest.OK(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, padded))
 	}
-	ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/3"))
+	clienttest.OK(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/3"))
 	delete(want, "3")
 	r, err := c.Get(ctx, "x")
-	ok(t, "Get", err)
+	clienttest.OK(t, "Get", err)
 	_, err = c.Compact(ctx, r.Header.Revision)
-	ok(t, "Compact", err)
+	clienttest.OK(t, "Compact", err)
 	v.reach(want)
 	t.Logf("201 changes in %d deliveries", v.n)
 }
 
 // TestThousand endpoints of one target.
 func TestThousand(t *testing.T) {
-	c := shared(t)
-	m, ctx := manager(t, c), within(t, 2*long)
+	c := clienttest.Shared(t)
+	m, ctx := manager(t, c), clienttest.Within(t, 2*clienttest.Long)
 	v := watch(t, ctx, m)
 	want := make(map[string]string)
 	for i := 0; i < 1000; i += 100 {
@@ -212,7 +215,7 @@ func TestThousand(t *testing.T) {
 			want[k] = k + ":1"
 			updates = append(updates, endpoints.NewAddUpdateOpts(t.Name()+"/"+k, endpoints.Endpoint{Addr: want[k]}))
 		}
-		ok(t, "Update", m.Update(ctx, updates))
+		clienttest.OK(t, "Update", m.Update(ctx, updates))
 	}
 	v.reach(want)
 	late := watch(t, ctx, m)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
@@ -17,7 +19,7 @@ import (
 
 // TestBalanced: calls are spread over the endpoints in etcd, while endpoints come and go.
 func TestBalanced(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name()+"/a/b")
 	one, two, three := server(t), server(t), server(t)
 	s.add("one", one, nil)
@@ -30,8 +32,8 @@ func TestBalanced(t *testing.T) {
 	s.remove("one")
 	spread(t, cc, two, three)
 
-	lease, err := c.Grant(within(t, long), 1)
-	ok(t, "Grant", err)
+	lease, err := c.Grant(within(t), 1)
+	clienttest.OK(t, "Grant", err)
 	s.add("one", one, nil, clientv3.WithLease(lease.ID))
 	spread(t, cc, one, two, three)
 	spread(t, cc, two, three) // the lease runs out
@@ -41,29 +43,29 @@ func TestBalanced(t *testing.T) {
 
 // TestPickFirst: the first endpoint in the order of keys is used as long as it exists.
 func TestPickFirst(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	one, two := server(t), server(t)
 	s.add("1", one, nil)
 	s.add("2", two, nil)
 	cc := connect(t, builder(t, c), "etcd:///"+s.name, grpc.WithDefaultServiceConfig("{}"))
-	ctx := within(t, long)
+	ctx := within(t)
 	for range 10 {
 		if addr, err := call(ctx, cc); err != nil || addr != one {
 			t.Fatalf("%v, %v, want %v", addr, err, one)
 		}
 	}
 	s.remove("1")
-	await(t, "the other one", func() bool {
+	clienttest.Await(t, "the other one", func() bool {
 		addr, err := call(ctx, cc, grpc.WaitForReady(true))
-		ok(t, "call", err)
+		clienttest.OK(t, "call", err)
 		return addr == two
 	})
 }
 
 // TestNoEndpoints: calls to a service without endpoints fail at once, unless they wait for one.
 func TestNoEndpoints(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	for name, config := range map[string]string{"round_robin": roundRobin, "pick_first": "{}"} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +73,7 @@ func TestNoEndpoints(t *testing.T) {
 			fails := func() {
 				t.Helper()
 				begin := time.Now()
-				_, err := call(within(t, long), cc)
+				_, err := call(within(t), cc)
 				if code(err) != codes.Unavailable {
 					t.Errorf("call: %v", err)
 				}
@@ -79,20 +81,20 @@ func TestNoEndpoints(t *testing.T) {
 			}
 			fails()
 			if name == "pick_first" { // the other balancer does not pass on resolvers' errors
-				await(t, "an error that names the service", func() bool {
-					_, err := call(within(t, long), cc)
+				clienttest.Await(t, "an error that names the service", func() bool {
+					_, err := call(within(t), cc)
 					return err != nil && strings.Contains(err.Error(), `service "TestNoEndpoints" has no endpoints`)
 				})
 			}
 			waited := make(chan error, 1)
 			go func() {
-				_, err := call(within(t, long), cc, grpc.WaitForReady(true))
+				_, err := call(within(t), cc, grpc.WaitForReady(true))
 				waited <- err
 			}()
 			s.add("a", server(t), nil)
-			ok(t, "the call that waited", <-waited)
+			clienttest.OK(t, "the call that waited", <-waited)
 			s.remove("a")
-			await(t, "no connection", func() bool { return cc.GetState() == connectivity.TransientFailure })
+			clienttest.Await(t, "no connection", func() bool { return cc.GetState() == connectivity.TransientFailure })
 			fails()
 		})
 	}
@@ -104,7 +106,7 @@ func TestEtcdAway(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	proxy := cluster.Members()[0].Proxy()
-	s := newService(t, dial(t, cluster.Members()[0].Direct), t.Name())
+	s := newService(t, clienttest.Dial(t, cluster.Members()[0].Direct), t.Name())
 	addr := server(t)
 	s.add("a", addr, nil)
 	for name, fault := range map[string]func(){
@@ -112,11 +114,11 @@ func TestEtcdAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fault()
-			c := dial(t, cluster.Endpoints()...)
+			c := clienttest.Dial(t, cluster.Endpoints()...)
 			for lb, config := range map[string]string{"round_robin": roundRobin, "pick_first": "{}"} {
 				begin := time.Now()
 				cc := connect(t, builder(t, c), "etcd:///"+s.name, grpc.WithDefaultServiceConfig(config))
-				_, err := call(within(t, long), cc)
+				_, err := call(within(t), cc)
 				if code(err) != codes.Unavailable ||
 					lb == "pick_first" && !strings.Contains(err.Error(), `service "TestEtcdAway"`) {
 					t.Errorf("%s: %v", lb, err)
@@ -126,19 +128,19 @@ func TestEtcdAway(t *testing.T) {
 			waiting := connect(t, builder(t, c), "etcd:///"+s.name)
 			got := make(chan error, 1)
 			go func() {
-				_, err := call(within(t, long), waiting, grpc.WaitForReady(true))
+				_, err := call(within(t), waiting, grpc.WaitForReady(true))
 				got <- err
 			}()
-			ok(t, "Heal", proxy.Heal())
+			clienttest.OK(t, "Heal", proxy.Heal())
 			begin := time.Now()
-			ok(t, "the call that waited", <-got)
+			clienttest.OK(t, "the call that waited", <-got)
 			t.Logf("resolved %v after etcd was back", time.Since(begin))
 			proxy.Cut()
-			if _, err := call(within(t, long), waiting); err != nil {
+			if _, err := call(within(t), waiting); err != nil {
 				t.Errorf("etcd is away again: %v", err) // the known addresses stay
 			}
 			waiting.Close() // waits for nothing
-			ok(t, "Heal", proxy.Heal())
+			clienttest.OK(t, "Heal", proxy.Heal())
 		})
 	}
 }
@@ -147,16 +149,16 @@ func TestEtcdAway(t *testing.T) {
 func TestCloseWhileAway(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	port, err := faultnet.HoldPort()
-	ok(t, "HoldPort", err)
+	clienttest.OK(t, "HoldPort", err)
 	t.Cleanup(port.Release)
-	c := dial(t, port.Addr())
+	c := clienttest.Dial(t, port.Addr())
 	begin := time.Now()
 	for range 20 {
 		cc := connect(t, builder(t, c), "etcd:///a")
 		cc.Connect()
 		cc.Close()
 	}
-	if d := time.Since(begin); d > long {
+	if d := time.Since(begin); d > clienttest.Long {
 		t.Errorf("20 connections opened and closed in %v", d)
 	}
 }
@@ -165,7 +167,7 @@ func TestCloseWhileAway(t *testing.T) {
 // be closed.
 func TestClientClosedFirst(t *testing.T) {
 	etcdtest.CheckLeaks(t)
-	c := dial(t, etcdtest.Shared(t).Endpoints()...)
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	s := newService(t, c, t.Name())
 	one, two := server(t), server(t)
 	s.add("a", one, nil)
@@ -175,12 +177,12 @@ func TestClientClosedFirst(t *testing.T) {
 	spread(t, cc, one, two) // now it certainly watches
 	c.Close()
 	for range 10 {
-		_, err := call(within(t, long), cc)
-		ok(t, "call without etcd", err)
+		_, err := call(within(t), cc)
+		clienttest.OK(t, "call without etcd", err)
 	}
 	cc.Close()
 	late := connect(t, builder(t, c), "etcd:///"+s.name)
-	if _, err := call(within(t, long), late); code(err) != codes.Unavailable {
+	if _, err := call(within(t), late); code(err) != codes.Unavailable {
 		t.Errorf("a connection of a closed client: %v", err)
 	}
 	late.Close()
@@ -189,7 +191,7 @@ func TestClientClosedFirst(t *testing.T) {
 // TestManyConnections closes many connections of one client while they resolve.
 func TestManyConnections(t *testing.T) {
 	etcdtest.CheckLeaks(t)
-	c := dial(t, etcdtest.Shared(t).Endpoints()...)
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	s := newService(t, c, t.Name())
 	addr := server(t)
 	s.add("a", addr, nil)
@@ -197,7 +199,7 @@ func TestManyConnections(t *testing.T) {
 	for i := range 50 {
 		cc := connect(t, b, "etcd:///"+s.name)
 		if i%2 == 0 {
-			ctx, cancel := context.WithCancel(within(t, long))
+			ctx, cancel := context.WithCancel(within(t))
 			if i%4 == 0 {
 				cancel()
 			}

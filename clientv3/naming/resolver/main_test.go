@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -26,42 +27,10 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// long is far more than any test here takes on a busy machine.
-const long = 30 * time.Second
-
-func dial(t testing.TB, endpoints ...string) *clientv3.Client {
-	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func shared(t testing.TB) *clientv3.Client {
-	t.Helper()
-	return dial(t, etcdtest.Shared(t).Endpoints()...)
-}
-
-func within(t testing.TB, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func ok(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
-
 func builder(t testing.TB, c *clientv3.Client) gresolver.Builder {
 	t.Helper()
 	b, err := resolver.NewBuilder(c)
-	ok(t, "NewBuilder", err)
+	clienttest.OK(t, "NewBuilder", err)
 	return b
 }
 
@@ -75,28 +44,28 @@ type service struct {
 func newService(t testing.TB, c *clientv3.Client, name string) *service {
 	t.Helper()
 	m, err := endpoints.NewManager(c, name)
-	ok(t, "NewManager", err)
-	_, err = c.Delete(within(t, long), name+"/", clientv3.WithPrefix()) // keys of an earlier run
-	ok(t, "Delete", err)
+	clienttest.OK(t, "NewManager", err)
+	_, err = c.Delete(within(t), name+"/", clientv3.WithPrefix()) // keys of an earlier run
+	clienttest.OK(t, "Delete", err)
 	return &service{m, t, name}
 }
 
 func (s *service) add(key, addr string, metadata any, opts ...clientv3.OpOption) {
 	s.t.Helper()
 	e := endpoints.Endpoint{Addr: addr, Metadata: metadata}
-	ok(s.t, "AddEndpoint", s.AddEndpoint(within(s.t, long), s.name+"/"+key, e, opts...))
+	clienttest.OK(s.t, "AddEndpoint", s.AddEndpoint(within(s.t), s.name+"/"+key, e, opts...))
 }
 
 func (s *service) remove(key string) {
 	s.t.Helper()
-	ok(s.t, "DeleteEndpoint", s.DeleteEndpoint(within(s.t, long), s.name+"/"+key))
+	clienttest.OK(s.t, "DeleteEndpoint", s.DeleteEndpoint(within(s.t), s.name+"/"+key))
 }
 
 // server is a real gRPC server; it answers health checks.
 func server(t testing.TB) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(t, "Listen", err)
+	clienttest.OK(t, "Listen", err)
 	s := grpc.NewServer()
 	healthpb.RegisterHealthServer(s, health.NewServer())
 	var done sync.WaitGroup
@@ -113,7 +82,7 @@ func connect(t testing.TB, b gresolver.Builder, target string, opts ...grpc.Dial
 		grpc.WithTransportCredentials(
 			insecure.NewCredentials(),
 		), grpc.WithDefaultServiceConfig(roundRobin)}, opts...)...)
-	ok(t, "grpc.NewClient", err)
+	clienttest.OK(t, "grpc.NewClient", err)
 	t.Cleanup(func() { cc.Close() })
 	return cc
 }
@@ -131,14 +100,14 @@ func call(ctx context.Context, cc *grpc.ClientConn, opts ...grpc.CallOption) (ad
 // spread makes rounds of calls until they go to these servers in equal parts.
 func spread(t testing.TB, cc *grpc.ClientConn, want ...string) {
 	t.Helper()
-	ctx := within(t, long)
+	ctx := within(t)
 	const each = 10
 	var counts map[string]int
 	for ctx.Err() == nil {
 		counts = make(map[string]int)
 		for range each * len(want) {
 			addr, err := call(ctx, cc, grpc.WaitForReady(true))
-			ok(t, "call", err)
+			clienttest.OK(t, "call", err)
 			counts[addr]++
 		}
 		even := len(counts) == len(want)
@@ -170,7 +139,7 @@ func resolve(t testing.TB, b gresolver.Builder, target string) *fakeConn {
 	t.Helper()
 	f := &fakeConn{states: make(chan gresolver.State, 1000), errs: make(chan error, 1000)}
 	r, err := b.Build(parse(t, target), f, gresolver.BuildOptions{})
-	ok(t, "Build", err)
+	clienttest.OK(t, "Build", err)
 	t.Cleanup(r.Close)
 	return f
 }
@@ -180,8 +149,8 @@ func (f *fakeConn) next(t testing.TB) []string {
 	select {
 	case s := <-f.states:
 		return addrs(s)
-	case <-time.After(long):
-		t.Fatalf("no state within %v", long)
+	case <-time.After(clienttest.Long):
+		t.Fatalf("no state within %v", clienttest.Long)
 	}
 	return nil
 }
@@ -200,15 +169,6 @@ func addrs(s gresolver.State) []string {
 	return list
 }
 
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(long); !ok(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, long)
-		}
-	}
-}
-
 func code(err error) codes.Code { return clientv3.Code(err) }
+
+func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
@@ -27,12 +29,12 @@ import (
 func parse(t testing.TB, target string) gresolver.Target {
 	t.Helper()
 	u, err := url.Parse(target)
-	ok(t, "url.Parse", err)
+	clienttest.OK(t, "url.Parse", err)
 	return gresolver.Target{URL: *u}
 }
 
 func TestTargets(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	b := builder(t, c)
 	if b.Scheme() != "etcd" {
 		t.Errorf("scheme %q", b.Scheme())
@@ -58,7 +60,7 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
-	_, err := call(within(t, long), connect(t, b, "etcd:///"))
+	_, err := call(within(t), connect(t, b, "etcd:///"))
 	if err == nil || !strings.Contains(err.Error(), "names no service") {
 		t.Errorf("a call to no service: %v", err)
 	}
@@ -69,12 +71,12 @@ func TestTargets(t *testing.T) {
 
 // TestUpdates: gRPC gets each address once, in the order of keys, and a list only after a change.
 func TestUpdates(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	put := func(k, value string) {
 		t.Helper()
-		_, err := c.Put(within(t, long), s.name+"/"+k, value)
-		ok(t, "Put", err)
+		_, err := c.Put(within(t), s.name+"/"+k, value)
+		clienttest.OK(t, "Put", err)
 	}
 	f := resolve(t, builder(t, c), "etcd:///"+s.name)
 	says := func(want ...string) {
@@ -119,7 +121,7 @@ func TestUpdates(t *testing.T) {
 // TestMetadata: metadata reach the addresses and the endpoints and can be compared, and their
 // changes are reported.
 func TestMetadata(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	f := resolve(t, builder(t, c), "etcd:///"+s.name)
 	f.reach(t)
@@ -196,7 +198,7 @@ func init() {
 // TestOldBalancer: a balancer made with gRPC's base package sees the metadata and their
 // changes.
 func TestOldBalancer(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	one, two := server(t), server(t)
 	s.add("one", one, map[string]any{"weight": 1})
@@ -210,7 +212,7 @@ func TestOldBalancer(t *testing.T) {
 	cc.Connect()
 	sees := func(want map[string]any) {
 		t.Helper()
-		await(t, fmt.Sprint(want), func() bool {
+		clienttest.Await(t, fmt.Sprint(want), func() bool {
 			metadataSeen.mu.Lock()
 			defer metadataSeen.mu.Unlock()
 			return reflect.DeepEqual(metadataSeen.m, want)
@@ -227,22 +229,22 @@ func TestOldBalancer(t *testing.T) {
 // never does.
 func TestCompactedWhileAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
-	there := dial(t, cluster.Members()[0].Direct)
+	there := clienttest.Dial(t, cluster.Members()[0].Direct)
 	s := newService(t, there, t.Name())
 	s.add("1", "gone:1", nil)
 	s.add("2", "stays:1", nil)
-	f := resolve(t, builder(t, dial(t, cluster.Endpoints()...)), "etcd:///"+s.name)
+	f := resolve(t, builder(t, clienttest.Dial(t, cluster.Endpoints()...)), "etcd:///"+s.name)
 	f.reach(t, "gone:1", "stays:1")
 	proxy := cluster.Members()[0].Proxy()
 	proxy.Cut()
 	s.remove("1")
 	s.add("3", "new:1", nil)
 	s.add("4", "new:2", nil)
-	r, err := there.Get(within(t, long), "x")
-	ok(t, "Get", err)
-	_, err = there.Compact(within(t, long), r.Header.Revision)
-	ok(t, "Compact", err)
-	ok(t, "Heal", proxy.Heal())
+	r, err := there.Get(within(t), "x")
+	clienttest.OK(t, "Get", err)
+	_, err = there.Compact(within(t), r.Header.Revision)
+	clienttest.OK(t, "Compact", err)
+	clienttest.OK(t, "Heal", proxy.Heal())
 	begin := time.Now()
 	if got := f.next(t); !slices.Equal(got, []string{"stays:1", "new:1", "new:2"}) {
 		t.Errorf("reported %v", got)
@@ -255,8 +257,8 @@ func TestCompactedWhileAway(t *testing.T) {
 // TestRefused: a missing permission is reported. Once it is granted, the resolver works.
 func TestRefused(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	root := dial(t, cluster.Endpoints()...)
-	ctx := within(t, 2*long)
+	root := clienttest.Dial(t, cluster.Endpoints()...)
+	ctx := clienttest.Within(t, 2*clienttest.Long)
 	s := newService(t, root, t.Name())
 	s.add("1", "a:1", nil)
 	for _, err := range []error{
@@ -264,13 +266,13 @@ func TestRefused(t *testing.T) {
 		second(root.UserAdd(ctx, "user", "user")), second(root.RoleAdd(ctx, "reader")),
 		second(root.UserGrantRole(ctx, "user", "reader")), second(root.AuthEnable(ctx)),
 	} {
-		ok(t, "auth", err)
+		clienttest.OK(t, "auth", err)
 	}
 	login := func(name string) *clientv3.Client {
 		c, err := clientv3.New(
 			clientv3.Config{Endpoints: cluster.Endpoints(), Username: name, Password: name, Logger: root.GetLogger()},
 		)
-		ok(t, "New", err)
+		clienttest.OK(t, "New", err)
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
@@ -291,7 +293,7 @@ func TestRefused(t *testing.T) {
 		"root",
 	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix),
 		clientv3.PermissionType(clientv3.PermRead))
-	ok(t, "RoleGrantPermission", err)
+	clienttest.OK(t, "RoleGrantPermission", err)
 	f.reach(t, "a:1")
 }
 
@@ -299,7 +301,7 @@ func second[T any](_ T, err error) error { return err }
 
 // TestThousand endpoints that come one by one.
 func TestThousand(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	f := resolve(t, builder(t, c), "etcd:///"+s.name)
 	f.reach(t)
@@ -311,11 +313,11 @@ func TestThousand(t *testing.T) {
 			s.add(k, k+":1", nil)
 			continue
 		}
-		ok(
+		clienttest.OK(
 			t,
 			"Update",
 			s.Update(
-				within(t, long),
+				within(t),
 				[]*endpoints.UpdateWithOpts{
 					endpoints.NewAddUpdateOpts(s.name+"/"+k, endpoints.Endpoint{Addr: k + ":1"}),
 				},

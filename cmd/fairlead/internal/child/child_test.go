@@ -3,7 +3,6 @@
 package child
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 // Behaviour that only a command line, a shell or a terminal shows is tested with the commands, by
@@ -21,24 +22,6 @@ import (
 
 // patience bounds the wait for what must happen.
 const patience = 60 * time.Second
-
-// buffer is safe for concurrent use.
-type buffer struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
 
 func await(t *testing.T, what string, f func() bool) {
 	t.Helper()
@@ -55,7 +38,7 @@ func await(t *testing.T, what string, f func() bool) {
 	}
 }
 
-func script(t *testing.T, out *buffer, text string) *Child {
+func script(t *testing.T, out *clienttest.Buffer, text string) *Child {
 	t.Helper()
 	c, err := Start(Spec{Args: []string{"sh", "-c", text}, Stdout: out, Stderr: out})
 	if err != nil {
@@ -70,7 +53,7 @@ func TestStatus(t *testing.T) {
 		"true": 0, "exit 7": 7, "exit 255": 255, "kill -9 $$": 137, "kill -TERM $$": 143,
 		"exec sh -c 'kill -INT $$'": 130,
 	} {
-		var out buffer
+		var out clienttest.Buffer
 		if got := script(t, &out, text).Status(); got != want {
 			t.Errorf("%s: %d, want %d: %s", text, got, want, &out)
 		}
@@ -129,7 +112,7 @@ func TestCannotStart(t *testing.T) {
 
 // A stopped group ends all the same.
 func TestEndStopped(t *testing.T) {
-	var out buffer
+	var out clienttest.Buffer
 	c := script(t, &out, "trap 'echo told; exit 3' TERM; echo began; while :; do sleep 0.02; done")
 	await(t, "it does not begin", func() bool { return strings.Contains(out.String(), "began") })
 	c.Signal(syscall.SIGSTOP)
@@ -142,7 +125,7 @@ func TestEndStopped(t *testing.T) {
 
 // The end of a program is seen although another process keeps its output open.
 func TestOutputKeptOpen(t *testing.T) {
-	var out buffer
+	var out clienttest.Buffer
 	c := script(t, &out, "sleep 1000 & echo $!")
 	select {
 	case <-c.Done():

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -28,7 +29,7 @@ func TestMakeMirror(t *testing.T) {
 			}
 			interrupt(command.InterruptedError{Signal: 2})
 		}()
-		var out, errOut lockedBuffer
+		var out, errOut clienttest.Buffer
 		code := from.runIn(ctx, &out, &errOut, append([]string{"make-mirror", "--prefix", p}, args...)...)
 		if code != 130 || errOut.String() != "" {
 			t.Errorf("%q: code %d, error %s", args, code, errOut.String())

@@ -5,10 +5,10 @@ import (
 	"context"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 // until runs a command until its output contains a text, calls do then, and returns the result.
@@ -20,27 +20,9 @@ func until(c *cmd, text string, do func(out string, interrupt func()), args ...s
 	defer interrupt(nil)
 	out := &onLine{line: text}
 	out.do = func() { do(out.String(), func() { interrupt(command.InterruptedError{Signal: 2}) }) }
-	var errOut lockedBuffer // a program writes to it too
+	var errOut clienttest.Buffer // a program writes to it too
 	code := c.runIn(ctx, out, &errOut, args...)
 	return result{out.String(), errOut.String(), code}
-}
-
-// lockedBuffer is safe for concurrent use.
-type lockedBuffer struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 func TestLock(t *testing.T) {

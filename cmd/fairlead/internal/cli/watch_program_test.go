@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 func TestWatchProgram(t *testing.T) {
@@ -55,7 +56,7 @@ func TestWatchInteractive(t *testing.T) {
 	r, w := newPipe()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var errOut lockedBuffer
+	var errOut clienttest.Buffer
 	out := &onLine{line: lines("PUT", a, "1"), do: func() {
 		w.send("nonsense\nwatch\nwatch --rev " + rev + " " + b + " -- echo ran\n")
 	}}
