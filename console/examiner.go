@@ -82,6 +82,7 @@ func (e *examiner) run(ctx context.Context) {
 		}
 		if f != nil && err == nil {
 			f.Defragmenting = e.c.defragmenting.since(start)
+			e.c.defragmenting.saw(f)
 			for len(recent) > 0 && f.Now.Sub(recent[0].Now) >= healthWindow {
 				recent = recent[1:]
 			}
@@ -180,6 +181,34 @@ type defragmenting struct {
 	mu    sync.Mutex // guards what follows
 	id    uint64
 	ended time.Time // zero as long as it goes on
+	// seen are the ids and addresses of the members that were being defragmented, by whomever, when
+	// the cluster was examined last.
+	seen map[string]bool
+}
+
+// saw notes the result of an examination.
+func (d *defragmenting) saw(f *doctor.Facts) {
+	seen := make(map[string]bool)
+	for _, m := range f.Defragmented() {
+		seen[idName(m.ID)] = true
+		for _, a := range m.URLs {
+			seen[hostPort(a.URL)] = true
+		}
+	}
+	delete(seen, idName(0))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen = seen
+}
+
+// excuses reports whether a member that was asked at that time is being defragmented.
+func (d *defragmenting) excuses(m *member, at time.Time) bool {
+	if id := d.since(at); id != 0 && m.ID == idName(id) {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen[m.ID] || d.seen[hostPort(m.Endpoint)]
 }
 
 // begin notes that it begins for a member; the function that it returns notes the end.

@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -177,10 +176,31 @@ func TestDefragmenting(t *testing.T) {
 	if id := d.since(after); id != 2 {
 		t.Errorf("the next: %x", id)
 	}
-	o := &overview{Members: []member{{ID: "1", Error: "dead"}, {ID: "2", Error: "silent"}, {Error: "never seen"}}}
-	o.excuse(d.since(after))
-	if all := o.Members; all[0].Error != "dead" || !strings.Contains(all[1].Error, "defragmented") ||
-		all[2].Error != "never seen" {
-		t.Errorf("in the overview: %+v", all)
+	for _, m := range []struct {
+		of   member
+		want bool
+	}{{member{ID: "1"}, false}, {member{ID: "2"}, true}, {member{Endpoint: "a:1"}, false}} {
+		if got := d.excuses(&m.of, after); got != m.want {
+			t.Errorf("%+v: %v", m.of, got)
+		}
+	}
+	// Another client defragments others.
+	d.saw(&doctor.Facts{Members: []*doctor.Member{
+		{ID: 1, URLs: []doctor.Address{{URL: "http://a:1", Defrags: true}}},
+		{URLs: []doctor.Address{{URL: "b:1", Defrags: true}}},
+	}})
+	for _, m := range []struct {
+		of   member
+		want bool
+	}{
+		{member{ID: "1"}, true}, {member{Endpoint: "a:1"}, true}, {member{Endpoint: "https://b:1"}, true},
+		{member{ID: "0", Endpoint: "c:1"}, false}, {member{}, false},
+	} {
+		if got := d.excuses(&m.of, after); got != m.want {
+			t.Errorf("%+v: %v", m.of, got)
+		}
+	}
+	if d.saw(&doctor.Facts{}); d.excuses(&member{ID: "1"}, after) {
+		t.Error("it has ended")
 	}
 }

@@ -72,22 +72,17 @@ func getOverview(r *request) (any, error) {
 	return c.survey(ctx, r.client, c.list(ctx, r.client)), nil
 }
 
-// survey is the function survey, with the reason why a member does not answer that the console
-// defragments.
+// survey is the function survey, with the reason why a member does not answer that is being
+// defragmented.
 func (c *Console) survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview {
 	begin := time.Now()
 	o := survey(ctx, client, ro)
-	o.excuse(c.defragmenting.since(begin))
-	return o
-}
-
-// excuse gives the reason why a member does not answer that is being defragmented.
-func (o *overview) excuse(defragmented uint64) {
 	for i := range o.Members {
-		if m := &o.Members[i]; !m.Up && m.ID == idName(defragmented) {
+		if m := &o.Members[i]; !m.Up && c.defragmenting.excuses(m, begin) {
 			m.Error = "it is being defragmented, and answers when that is done"
 		}
 	}
+	return o
 }
 
 // list lists the members. If no member answers, it returns the last known list.

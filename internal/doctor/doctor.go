@@ -35,7 +35,7 @@ type Facts struct {
 	Remote    bool  // some endpoint is not on this machine
 	Secure    bool  // the connection is encrypted
 	// Defragmenting is the member that the caller is defragmenting; 0 without one. It answers no
-	// requests meanwhile, and nothing is wrong with it.
+	// requests meanwhile, and nothing is wrong with it. Others are known by their pages of metrics.
 	Defragmenting uint64
 	// OwnCertificate is the client's certificate; nil if it has none.
 	OwnCertificate *x509.Certificate
@@ -68,8 +68,11 @@ type Address struct {
 	NewLeaders  float64  // changes of the leader that the member saw in the period; 0 without one
 	// LeadersSeen is their number since its start; below 0 if unknown.
 	LeadersSeen float64
-	PagesErr    error     // the reason why the metrics are not known
-	counted     *counters // nil if unknown
+	PagesErr    error // the reason why the metrics are not known
+	// Defrags: the member does not answer, and its page of metrics says that it is being
+	// defragmented.
+	Defrags bool
+	counted *counters // nil if unknown
 }
 
 // Probe is the result of a request.
@@ -165,8 +168,18 @@ func (f *Facts) silence() bool {
 	})
 }
 
-// Unreachable reports whether no member answered at all.
-func (f *Facts) Unreachable() bool { return f.silence() && !f.Refused() }
+// Unreachable reports whether no member answered at all, for no reason that is known.
+func (f *Facts) Unreachable() bool { return f.silence() && !f.Refused() && len(f.Defragmented()) == 0 }
+
+// Defragmented returns the members that do not answer because they are being defragmented.
+func (f *Facts) Defragmented() (list []*Member) {
+	for _, m := range f.Members {
+		if f.defragments(m) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
 
 // Refused reports whether no member answered anything about the cluster because the user lacks
 // permission.

@@ -179,6 +179,7 @@ func (g *gathering) address(ctx context.Context, a *Address) {
 		st, err := g.c.Status(cctx, a.URL)
 		cancel()
 		if a.Err = err; err != nil {
+			g.defrags(ctx, a)
 			return
 		}
 		took = append(took, time.Since(began))

@@ -151,6 +151,23 @@ func (g *gathering) count(ctx context.Context) map[string]*counters {
 	return g.f.counted()
 }
 
+// defrags notes whether a member does not answer because it is being defragmented: its page does
+// even then.
+func (g *gathering) defrags(ctx context.Context, a *Address) {
+	if !g.o.Pages {
+		return
+	}
+	pages := scrape.New(g.o.TLS)
+	defer pages.Close()
+	cctx, cancel := g.within(ctx)
+	defer cancel()
+	_, _ = pages.Lines(cctx, a.URL, func(l string) {
+		if n, ok := scrape.Value(l, "etcd_disk_defrag_inflight"); ok {
+			a.Defrags = n > 0
+		}
+	})
+}
+
 // pages reads a member's clock and metrics from its HTTP pages, which it serves at its client
 // address unless it is configured otherwise. Without them some rules cannot judge.
 func (g *gathering) pages(ctx context.Context, a *Address) {

@@ -8,6 +8,9 @@ import (
 
 // nobody returns the finding for a cluster of which nothing is known.
 func nobody(f *Facts) []Finding {
+	if list := defragmentations(f); len(list) > 0 {
+		return list
+	}
 	var tried []string
 	for _, m := range f.Members {
 		for _, a := range m.URLs {
@@ -49,7 +52,8 @@ func silent(f *Facts) (list []*Member) {
 // defragments reports whether a member is silent because it is being defragmented.
 func (f *Facts) defragments(m *Member) bool {
 	_, st := m.status()
-	return st == nil && m.ID != 0 && m.ID == f.Defragmenting
+	return st == nil && (m.ID != 0 && m.ID == f.Defragmenting ||
+		slices.ContainsFunc(m.URLs, func(a Address) bool { return a.Defrags }))
 }
 
 func (m *Member) neverStarted() bool { return m.Name == "" && m.ID != 0 && len(m.URLs) == 0 }
@@ -92,6 +96,25 @@ func voters(f *Facts) (all, answering int) {
 	return all, answering
 }
 
+// defragmentations: members that are silent for that reason.
+func defragmentations(f *Facts) (list []Finding) {
+	silent := f.Defragmented()
+	after := ""
+	if all, answering := voters(f); answering-len(silent) <= all/2 {
+		after = "; until that is done the cluster answers nothing"
+	}
+	for _, m := range silent {
+		list = append(list, warning(
+			"defragmenting",
+			"wait until it is done",
+			"%s is being defragmented%s",
+			m.subject(),
+			after,
+		).of(m.title()).run("endpoint status --cluster"))
+	}
+	return list
+}
+
 // availability: members that do not answer, and what follows from that.
 func availability(f *Facts) (list []Finding) {
 	if f.ListErr != nil {
@@ -101,6 +124,7 @@ func availability(f *Facts) (list []Finding) {
 				"no endpoint could say who the members are").because("%v", f.ListErr).run("endpoint health"),
 		)
 	}
+	list = append(list, defragmentations(f)...)
 	all, answering := voters(f)
 	need := all/2 + 1
 	after := ""
@@ -109,13 +133,7 @@ func availability(f *Facts) (list []Finding) {
 	}
 	for _, m := range f.Members {
 		if f.defragments(m) {
-			list = append(list, warning(
-				"defragmenting",
-				"wait until it is done",
-				"%s is being defragmented",
-				m.subject(),
-			).of(m.title()).run("endpoint status --cluster"))
-			continue
+			continue // defragmentations
 		}
 		if m.neverStarted() {
 			list = append(list, warning(
@@ -218,7 +236,7 @@ func addresses(f *Facts) (list []Finding) {
 
 // leaders: members should agree on the leader, and the cluster should answer.
 func leaders(f *Facts) (list []Finding) {
-	if all, answering := voters(f); f.Read.Err != nil && answering <= all/2 {
+	if all, answering := voters(f); f.Read.Err != nil && answering-len(f.Defragmented()) <= all/2 {
 		return nil // availability reports the cause
 	}
 	by := make(map[uint64][]string)

@@ -61,6 +61,23 @@ func TestRules(t *testing.T) {
 			f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
 			f.Defragmenting = 2
 		}, []string{"warning: member m1 is being defragmented"}},
+		{"another client defragments one", func(f *Facts) {
+			f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}, Defrags: true}
+		}, []string{"warning: member m1 is being defragmented"}},
+		{"another client defragments two", func(f *Facts) {
+			for i := range 2 {
+				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}, Defrags: true}
+			}
+			f.Read.Err = errors.New("timed out")
+		}, []string{
+			"warning: member m0 is being defragmented; until that is done the cluster answers nothing",
+			"warning: member m1 is being defragmented; until that is done the cluster answers nothing",
+		}},
+		{"another client defragments the only one", func(f *Facts) {
+			f.ListErr, f.Read.Err = refused, refused
+			only := Address{URL: "10.0.0.1:2379", Probe: Probe{Err: refused}, Defrags: true}
+			f.Members = []*Member{{URLs: []Address{only}}}
+		}, []string{"warning: the member at 10.0.0.1:2379 is being defragmented; until that is done the cluster answers nothing"}},
 		{"one is being defragmented, another away", func(f *Facts) {
 			for i := range 2 {
 				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
