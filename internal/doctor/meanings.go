@@ -11,7 +11,7 @@ var meanings = map[string]struct{ title, means string }{
 	"no-leader":        {"No leader", "what is asked there waits, except serializable reads"},
 	"two-leaders":      {"Two leaders", "one of them is deposed, and refuses writes"},
 	"silent":           {"Member down", "the other members go on without it"},
-	"defragmenting":    {"Defragmentation", "it answers nothing until that is done; the others go on if they are a quorum"},
+	"defragmenting":    {"Defragmentation", "it answers nothing until that is done; a quorum of others goes on"},
 	"never-started":    {"Member not started", "it counts for the quorum all the same"},
 	"advertised":       {"Address leads nowhere", "clients that ask the cluster for its addresses are sent there"},
 	"no-space":         {"No space", "the whole cluster refuses all writes but deletions"},

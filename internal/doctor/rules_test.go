@@ -77,7 +77,9 @@ func TestRules(t *testing.T) {
 			f.ListErr, f.Read.Err = refused, refused
 			only := Address{URL: "10.0.0.1:2379", Probe: Probe{Err: refused}, Defrags: true}
 			f.Members = []*Member{{URLs: []Address{only}}}
-		}, []string{"warning: the member at 10.0.0.1:2379 is being defragmented; until that is done the cluster answers nothing"}},
+		}, []string{
+			"warning: the member at 10.0.0.1:2379 is being defragmented; until that is done the cluster answers nothing",
+		}},
 		{"one is being defragmented, another away", func(f *Facts) {
 			for i := range 2 {
 				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
