@@ -78,7 +78,7 @@ func TestRules(t *testing.T) {
 			only := Address{URL: "10.0.0.1:2379", Probe: Probe{Err: refused}, Defrags: true}
 			f.Members = []*Member{{URLs: []Address{only}}}
 		}, []string{
-			"warning: the member at 10.0.0.1:2379 is being defragmented; until that is done the cluster answers nothing",
+			"warning: the member at 10.0.0.1:2379 is being defragmented; until that is done the cluster answers",
 		}},
 		{"one is being defragmented, another away", func(f *Facts) {
 			for i := range 2 {
