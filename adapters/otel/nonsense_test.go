@@ -16,6 +16,9 @@ func TestNonsense(t *testing.T) {
 	if s, err := otel.NewServices(nil); s != nil || err == nil || err.Error() != "otel: the provider is nil" {
 		t.Errorf("NewServices: %v, %v", s, err)
 	}
+	if traces, err := otel.NewTraces(nil); traces != nil || err == nil || err.Error() != "otel: the provider is nil" {
+		t.Errorf("NewTraces: %v, %v", traces, err)
+	}
 }
 
 // A client that is nil does not end the program at the next collection.

@@ -35,7 +35,8 @@ const (
 // Traces makes spans of what a client does, and sends traces along to services and to etcd, which
 // has spans of its own (--enable-distributed-tracing). Its methods are safe for concurrent use.
 //
-//	t := otel.NewTraces(provider)
+//	t, err := otel.NewTraces(provider)
+//	...
 //	cli, err := clientv3.New(clientv3.Config{
 //		Endpoints:   endpoints,
 //		DialOptions: []grpc.DialOption{t.DialOption()}, // attempts
@@ -64,13 +65,16 @@ type broken struct {
 
 // NewTraces returns Traces that take their spans from a provider. Traces are sent along as W3C's
 // traceparent. Use a provider that exports in batches: one that exports each span where it ends
-// holds up calls.
-func NewTraces(provider trace.TracerProvider) *Traces {
+// holds up calls. The only error is that there is no provider.
+func NewTraces(provider trace.TracerProvider) (*Traces, error) {
+	if provider == nil {
+		return nil, errNoProvider
+	}
 	return &Traces{
 		tracer:     provider.Tracer(Scope),
 		propagator: propagation.TraceContext{},
 		broken:     make(map[string]*broken),
-	}
+	}, nil
 }
 
 // DialOption makes a span for each attempt of a gRPC call whose context has a trace, and sends the

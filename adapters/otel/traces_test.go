@@ -53,7 +53,10 @@ func newTraced(t *testing.T, endpoints []string) *traced {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
-	traces := otel.NewTraces(provider)
+	traces, err := otel.NewTraces(provider)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cli, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{traces.DialOption()},
 		Hooks: traces.Hooks(clientv3.Hooks{}),
