@@ -95,7 +95,7 @@ func (r *result) print(out io.Writer) {
 		r.lease.Early,
 	)
 	if r.lease.Expired > 0 {
-		fmt.Fprintf(out, ", told at least %s before the deletion was seen", short(r.lease.Margin))
+		fmt.Fprintf(out, ", noticed at least %s before the deletion was seen", short(r.lease.Margin))
 	}
 	fmt.Fprintf(
 		out,
@@ -131,7 +131,7 @@ func (r *result) print(out io.Writer) {
 		fmt.Fprintf(
 			out,
 			"restored at %s to revision %d, back after %s, another id: %v; forgotten: %d revisions, %d leases, %d "+
-				"ownerships; watches told: %d\n",
+				"ownerships; watches notified: %d\n",
 			short(
 				b.At,
 			),

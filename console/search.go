@@ -153,7 +153,7 @@ func (s *search) run(ctx context.Context, client *clientv3.Client, rev int64, te
 		looked int64
 		hits   int
 		last   = max(s.from, s.prefix, "\x00")
-		told   = time.Now()
+		spoke  = time.Now()
 	)
 	end := func(why string) *hit { return &hit{Looked: looked, Next: []byte(last), Error: why} }
 	for kv, err := range client.Range(ctx, last, opts...) {
@@ -173,8 +173,8 @@ func (s *search) run(ctx context.Context, client *clientv3.Client, rev int64, te
 				return end("")
 			}
 		}
-		if time.Since(told) > searchTell {
-			told = time.Now()
+		if time.Since(spoke) > searchTell {
+			spoke = time.Now()
 			if !tell(&hit{Looked: looked}) {
 				return end("")
 			}

@@ -227,8 +227,8 @@ func stop(ctx context.Context, t *table, s *scene) error {
 	all := l.number(during)
 	// The first call that waits for the instance shows it. Then it takes a few milliseconds to
 	// leave the instance out.
-	told := first(l, during).Add(attempt + 100*time.Millisecond)
-	late := l.number(func(r result) bool { return during(r) && r.began.After(told) })
+	known := first(l, during).Add(attempt + 100*time.Millisecond)
+	late := l.number(func(r result) bool { return during(r) && r.began.After(known) })
 	what := fmt.Sprintf("SIGSTOP of one for %v: ", stopped)
 	if s.way.attempts {
 		t.line(

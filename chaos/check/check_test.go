@@ -245,7 +245,7 @@ func TestOrder(t *testing.T) {
 		"not applied, but was": {func(s *story) {
 			s.cas("a", "x", 3, false, kv("a", "late", 8))
 			s.commit(put("a", "x"))
-		}, []string{"told not to apply"}},
+		}, []string{"did not apply did"}},
 		"half a transaction": {func(s *story) {
 			s.commit(put("a", "x"))
 			s.call(history.Op{Kind: history.PutAll, Keys: []string{"a", "b"}, Value: "x", Outcome: history.Unknown})

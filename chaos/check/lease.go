@@ -67,7 +67,7 @@ func Leases(
 					bad,
 					violation(
 						"lease",
-						"lease %x of client %d (%s, TTL %v) was revoked at %s, and its holder not told until %s",
+						"lease %x of client %d (%s, TTL %v) was revoked at %s, and its holder did not notice until %s",
 						l.ID,
 						l.Client,
 						l.Key,
@@ -91,7 +91,7 @@ func Leases(
 					violation(
 						"lease",
 						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its "+
-							"holder was never told; last renewal at %s",
+							"holder never noticed; last renewal at %s",
 						l.ID,
 						l.Client,
 						l.Key,
@@ -113,7 +113,7 @@ func Leases(
 					violation(
 						"lease",
 						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its "+
-							"holder was told at %s, %v later (allowed: %v); last renewal at %s",
+							"holder noticed at %s, %v later (allowed: %v); last renewal at %s",
 						l.ID,
 						l.Client,
 						l.Key,

@@ -37,9 +37,9 @@ func TestLeaseSafety(t *testing.T) {
 		"late at another time": {told: 10*s + 50*ms, late: history.Lateness{
 			{At: 9 * s, By: 45 * ms}, {At: 11 * s, By: 45 * ms},
 		}, words: []string{"50ms later"}},
-		"never told":        {words: []string{"never told"}},
+		"never told":        {words: []string{"never noticed"}},
 		"given up before":   {released: 9 * s},
-		"given up too late": {released: 11 * s, words: []string{"never told"}},
+		"given up too late": {released: 11 * s, words: []string{"never noticed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, Noticed: c.told, Released: c.released}

@@ -158,7 +158,7 @@ func TestMeddled(t *testing.T) {
 	l := history.Lease{ID: 7, TTL: 3 * s, Granted: s, Key: "x", Released: 50 * s}
 	m := []history.Meddling{{At: 20 * s, Lease: 7, Rev: 9}}
 	r, v := Leases([]history.Lease{l}, &h.Truth, h.Probes, nil, m, nil)
-	expect(t, v, "revoked at 20.000 s", "not told until 50.000 s")
+	expect(t, v, "revoked at 20.000 s", "did not notice until 50.000 s")
 	l.Noticed = 21 * s
 	l.Released = 0
 	if r, v = Leases([]history.Lease{l}, &h.Truth, h.Probes, nil, m, nil); len(v) > 0 || r.Revoked != 1 {

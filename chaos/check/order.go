@@ -54,7 +54,7 @@ func writes(o *history.Op, w written) (bad []Violation) {
 					bad,
 					violation(
 						"order",
-						"a transaction that was told not to apply did at revision %d: %s",
+						"a transaction whose answer was that it did not apply did at revision %d: %s",
 						rev,
 						describe(o),
 					),

@@ -85,8 +85,8 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 				bad,
 				violation(
 					"restored",
-					"lease %x of client %d (%s, TTL %v), granted at %s, was not in the backup, and its holder not "+
-						"told until %s, though m%d was well",
+					"lease %x of client %d (%s, TTL %v), granted at %s, was not in the backup, and its holder did "+
+						"not notice until %s, though m%d was well",
 					l.ID,
 					l.Client,
 					l.Key,

@@ -12,12 +12,12 @@ import (
 // port is a socket for UDP as one goroutine uses it, without garbage.
 //
 // If the server listens on all addresses, each answer has to come from the address that got the
-// query: the system tells it with the query, and is told it with the answer.
+// query: the system gives it with the query, and gets it with the answer.
 type port struct {
 	conn     *net.UDPConn
 	all      bool // the socket is at all addresses
 	control  []byte
-	at, from []byte // what the system told last, and what it is told then
+	at, from []byte // what the system gave last, and what it gets then
 }
 
 // newPort begins to use a socket.

@@ -148,8 +148,8 @@ func shellWord(s string) string {
 type diagnosis struct {
 	a   *command.App
 	own []string // see ownWords
-	// told: the way to learn more was printed already, which a watching doctor does once.
-	told bool
+	// referred: the way to learn more was printed already, which a watching doctor does once.
+	referred bool
 }
 
 type finding struct {

@@ -105,8 +105,8 @@ func (d *diagnosis) tell(now time.Time, events []event, first bool, left int) er
 		fmt.Fprintln(p, at+"Nothing is wrong.")
 	case len(events) > 0 && left == 0:
 		fmt.Fprintln(p, at+"Nothing is wrong any more.")
-	case left > 0 && !d.told:
-		d.told = true
+	case left > 0 && !d.referred:
+		d.referred = true
 		fmt.Fprintln(p, at+"What to do: "+d.command("doctor"))
 	}
 	return p.Flush()
