@@ -1,8 +1,8 @@
 package concurrency_test
 
-// These tests release a lock's key, delete it, or give it to another owner at an unlucky moment. A
-// client whose KV and Watcher let the test act between a server's answer and its receipt hits these
-// moments.
+// These tests release a lock's key, delete it, or give it to another owner at an unlucky moment. To
+// hit these moments, they wrap the client's KV and Watcher, and act between a server's answer and
+// its receipt.
 
 import (
 	"context"
@@ -82,9 +82,9 @@ func (t *betweenTxn) Commit() (*clientv3.TxnResponse, error) {
 	return r, err
 }
 
-// TestKeyReleasedWhileAnotherMutexOfTheSessionGetsIt: the second mutex of the session has the
-// answer that names the key, or even the one that says it is the first, when the first mutex
-// is unlocked and another session gets the lock. It waits in line again.
+// TestKeyReleasedWhileAnotherMutexOfTheSessionGetsIt: two mutexes of a session share a key. The
+// second one has the answer that it shares the key, or even that the key is the first in line. Then
+// the first mutex is unlocked, and another session gets the lock. The second waits in line again.
 func TestKeyReleasedWhileAnotherMutexOfTheSessionGetsIt(t *testing.T) {
 	for name, at := range map[string]int{"found": 1, "first": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestKeyReleasedWhileAnotherMutexOfTheSessionGetsIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := second.Context().Err(); err != nil {
-				t.Errorf("it owns, and its context has ended: %v", err)
+				t.Errorf("it owns the lock, but its context has ended: %v", err)
 			}
 			if err := second.Unlock(ctx); err != nil {
 				t.Error(err)
@@ -160,8 +160,8 @@ func TestResignWithdrawsAllThatWait(t *testing.T) {
 	}
 }
 
-// TestCampaignGoesOnWhenAnotherElectionOfTheSessionResigns: they share a key, and the one that
-// waits must not fail for that.
+// TestCampaignGoesOnWhenAnotherElectionOfTheSessionResigns: two elections share a key. When one
+// resigns, the Campaign of the other must not fail.
 func TestCampaignGoesOnWhenAnotherElectionOfTheSessionResigns(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -183,7 +183,7 @@ func TestCampaignGoesOnWhenAnotherElectionOfTheSessionResigns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := clienttest.Receive(t, "Campaign", first); err != concurrency.ErrElectionNotLeader {
-		t.Errorf("who resigned: %v", err)
+		t.Errorf("the one that resigned: %v", err)
 	}
 	clienttest.Await(t, "the other is a candidate again", func() bool {
 		r, err := c.Get(ctx, t.Name()+"/", clientv3.WithLastCreate()...)
@@ -193,14 +193,14 @@ func TestCampaignGoesOnWhenAnotherElectionOfTheSessionResigns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := clienttest.Receive(t, "Campaign", second); err != nil {
-		t.Errorf("who did not resign: %v", err)
+		t.Errorf("the one that did not resign: %v", err)
 	}
 	if two.Context().Err() != nil {
-		t.Error("it leads, and its context has ended")
+		t.Error("it leads, but its context has ended")
 	}
 }
 
-// TestClaimOfAnotherSessionsKey: taking it would make two owners with one fence.
+// TestClaimOfAnotherSessionsKey: a claim does not take it, since two owners would have one fence.
 func TestClaimOfAnotherSessionsKey(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -231,8 +231,8 @@ func TestClaimOfAnotherSessionsKey(t *testing.T) {
 	}
 }
 
-// TestLateClaimSparesAnotherSessionsKey: the request is lost, and another session takes the key.
-// The session that looks out for the late key must not delete the other's.
+// TestLateClaimSparesAnotherSessionsKey: a claim's request is lost, and another session takes the
+// key. The first session waits for its late key to delete it, but must not delete the other's.
 func TestLateClaimSparesAnotherSessionsKey(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -246,7 +246,7 @@ func TestLateClaimSparesAnotherSessionsKey(t *testing.T) {
 		_, err := concurrency.NewClaim(ctx, s, "k", "")
 		return err
 	})
-	proxy.Reset() // what it swallowed is lost
+	proxy.Reset() // the swallowed request is lost
 	ctx := clienttest.Within(t, clienttest.Long)
 	claim, err := concurrency.NewClaim(ctx, other, "k", "")
 	if err != nil {
@@ -255,7 +255,7 @@ func TestLateClaimSparesAnotherSessionsKey(t *testing.T) {
 	if err := proxy.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	// Once the session deletes its own late key, it has seen the other's.
+	// When the session deletes its own late key, it has also seen the other's.
 	if err := claim.Release(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -281,8 +281,8 @@ func TestLateClaimSparesAnotherSessionsKey(t *testing.T) {
 	}
 }
 
-// TestDeletionWhileReadingIsDenied: the owner may not read for a moment, its key is deleted in
-// it, and it may read again as soon as it has been refused twice, as a watch and as a get.
+// TestDeletionWhileReadingIsDenied: for a moment the owner may not read, and its key is deleted
+// then. It may read again as soon as a watch and a get have been refused.
 func TestDeletionWhileReadingIsDenied(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	ctx := clienttest.Within(t, clienttest.Long)

@@ -12,7 +12,7 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write what the code does into the scenario files")
 
 // TestScenarios gives the core inputs and shows what it does: how holds end, which answers it
-// refuses, and, where that changes, what is to be done next.
+// refuses, and what is to be done next, where that changes.
 func TestScenarios(t *testing.T) {
 	scenario.Run(t, "testdata/*.txt", *rewrite, func(t *testing.T) func(scenario.Command) string {
 		d := &driver{t: t, holds: map[string]*hold{}, names: map[*hold]string{}, calls: map[string]int{}}
@@ -68,7 +68,7 @@ func (d *driver) do(c scenario.Command) string {
 		k.removed(rev, at, !c.Has("absent"))
 	case "remove-failed":
 		k.removeFailed()
-	case "look": // one is sent; what comes before "looked" comes before its answer
+	case "look": // a look is sent; inputs before "looked" come before its answer
 		if st := k.next(); st.do != look {
 			d.t.Fatalf("no look is due, but %v", st)
 		}

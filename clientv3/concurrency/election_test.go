@@ -79,8 +79,8 @@ func TestElection(t *testing.T) {
 	ends(t, "a leadership that is none", stranger.Context().Done())
 }
 
-// TestWaitingCandidateProclaimsAndResigns: its key gets the value, and goes; its Campaign ends
-// with that and never leads.
+// TestWaitingCandidateProclaimsAndResigns: a candidate that waits can proclaim a value and resign.
+// Its Campaign ends then, and it never leads.
 func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -97,7 +97,7 @@ func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 			go func() { done <- e.Campaign(ctx, "first") }()
 		}
 		clienttest.Await(t, "it is a candidate", func() bool { return slices.Contains(keys(t, c, t.Name()), key) })
-		// A Campaign learns a moment later than all others that it waits.
+		// The key is there a moment before the Campaign knows that it waits.
 		clienttest.Await(t, "it proclaims", func() bool {
 			err := e.Proclaim(ctx, "second")
 			if err != nil && err != concurrency.ErrElectionNotLeader {
@@ -119,13 +119,13 @@ func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 		if err != concurrency.ErrNotOwner {
 			t.Errorf("a guarded transaction of a waiting candidate: %v", err)
 		}
-		for len(done) < campaigns && ctx.Err() == nil { // one that had only just begun puts the key again
+		for len(done) < campaigns && ctx.Err() == nil { // a Campaign that has only just begun puts the key again
 			if err := e.Resign(ctx); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if k := keys(t, c, t.Name()+"/"); len(k) != 1 {
-			t.Errorf("resigned, and there are %v", k)
+			t.Errorf("keys after Resign: %v", k)
 		}
 		for range campaigns {
 			if err := <-done; err != concurrency.ErrElectionNotLeader &&
@@ -145,8 +145,8 @@ func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 	}
 }
 
-// TestHeaderFollowsResign: it is that of the answer to Resign, also when the key was gone
-// already, and stays when there was nothing to resign.
+// TestHeaderFollowsResign: Header is that of the answer to Resign, also if the key was gone before.
+// It stays the same if there was nothing to resign.
 func TestHeaderFollowsResign(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -176,8 +176,8 @@ func TestHeaderFollowsResign(t *testing.T) {
 	}
 }
 
-// TestElectionAfterAVainCampaign: it reports the key that the Campaign put, as the official one
-// does, but does not lead.
+// TestElectionAfterAVainCampaign: after a Campaign that failed the election does not lead. It
+// reports the revision of the key that the Campaign put, as the official one does.
 func TestElectionAfterAVainCampaign(t *testing.T) {
 	c := clienttest.Shared(t)
 	err := concurrency.NewElection(session(t, c), t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "leader")
@@ -191,14 +191,14 @@ func TestElectionAfterAVainCampaign(t *testing.T) {
 	e := concurrency.NewElection(session(t, c), t.Name())
 	returns(t, "Campaign", func(ctx context.Context) error { return e.Campaign(ctx, "candidate") })
 	if e.Rev() <= before.Header.Revision || e.Header().GetRevision() != e.Rev() {
-		t.Errorf("revision %d, header %v, and the leader's was %d", e.Rev(), e.Header(), before.Header.Revision)
+		t.Errorf("revision %d, header %v, but the leader's was %d", e.Rev(), e.Header(), before.Header.Revision)
 	}
 	if e.Key() != "" || e.Fence() != 0 || e.Context().Err() == nil {
 		t.Errorf("it is said to lead: key %q, fence %d", e.Key(), e.Fence())
 	}
 }
 
-// TestResignThatFailsEndsTheLeadership: it says so, and can be called again.
+// TestResignThatFailsEndsTheLeadership: Resign returns the error, and can be called again.
 func TestResignThatFailsEndsTheLeadership(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -228,8 +228,8 @@ func TestResignThatFailsEndsTheLeadership(t *testing.T) {
 	}
 }
 
-// TestResumeElection: whatever key it is given, and with or without the slash, it belongs to the
-// election that NewElection makes.
+// TestResumeElection: a resumed election is the one that NewElection makes, whatever key it is
+// given, and with or without a slash at the prefix.
 func TestResumeElection(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -272,13 +272,14 @@ func TestResumeElection(t *testing.T) {
 				t.Fatal(err)
 			}
 			if want := fmt.Sprintf("%s/%x", t.Name(), s.Lease()); e.Key() != want {
-				t.Errorf("it campaigns with %q, not with %q", e.Key(), want)
+				t.Errorf("it campaigns with key %q, want %q", e.Key(), want)
 			}
 		})
 	}
 }
 
-// Campaign never returns nil without a key in etcd.
+// A Campaign whose key was deleted or revoked fails, even if the leader's key goes at the same
+// time.
 func TestCandidateLosesItsKey(t *testing.T) {
 	c := clienttest.Shared(t)
 	for _, tc := range []struct {
@@ -308,7 +309,7 @@ func TestCandidateLosesItsKey(t *testing.T) {
 			}()
 			key := fmt.Sprintf("%s/%x", t.Name(), s.Lease())
 			clienttest.Await(t, "it is a candidate", func() bool { return slices.Contains(keys(t, c, t.Name()), key) })
-			// At the same time, so that the candidate may see the leader's end first.
+			// The leader resigns at the same time, so that the candidate may see that first.
 			lost := make(chan error, 1)
 			go func() { lost <- tc.do(s, key) }()
 			if err := <-lost; err != nil {
@@ -345,8 +346,8 @@ func TestFrozenElection(t *testing.T) {
 	})
 }
 
-// A new candidate's session is held up by the leader's TTL and no longer.
-func TestLeaderDies(t *testing.T) {
+// When a leader dies, the next candidate leads after the TTL of the leader's session.
+func TestNextCandidateLeadsATTLAfterALeaderDied(t *testing.T) {
 	c := clienttest.Shared(t)
 	other := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	dying := session(t, other, concurrency.WithTTL(2))
@@ -366,11 +367,11 @@ func TestLeaderDies(t *testing.T) {
 	t.Logf("taken over after %v, with a TTL of 2 s", time.Since(began))
 }
 
-// Observe sees all leaders, also past a compaction, and ObserveState also their absence.
+// Observe shows all leaders, also after a compaction. ObserveState also shows that there is none.
 func TestObserve(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cluster.Members()[0].Direct)
-	watching := clienttest.Dial(t, cluster.Endpoints()...) // past a network that can fail
+	watching := clienttest.Dial(t, cluster.Endpoints()...) // over a network that can fail
 	s := session(t, c)
 	e := concurrency.NewElection(s, "e")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -399,7 +400,7 @@ func TestObserve(t *testing.T) {
 	lead("three", e.Proclaim)
 	expect("two")
 	expect("three")
-	for value := ""; value != "three"; { // those before may be skipped
+	for value := ""; value != "three"; { // earlier values may be skipped
 		l := clienttest.Receive(t, "the latest", states)
 		if l.Leader == nil {
 			t.Fatalf("%+v", l)

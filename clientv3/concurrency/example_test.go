@@ -38,8 +38,8 @@ func Example() {
 	}
 	defer lock.Unlock(context.Background())
 
-	// Work that must stop when the lock is lost, whatever the cause, takes its context;
-	// writes are executed only while the lock is held.
+	// Use the lock's context for work that must stop when the lock is lost. A guarded write is
+	// executed only while the lock is held.
 	ctx := lock.Context()
 	_, err = concurrency.Guard(ctx, cli, lock).Then(clientv3.OpPut("/jobs/nightly.progress", "50 %")).Commit()
 	fmt.Println(err)
@@ -105,7 +105,7 @@ func ExampleNewSTM() {
 	// /accounts/b 30
 }
 
-// A claim with Wait for other than one is a semaphore.
+// This is a semaphore for two owners: a claim waits until fewer than two were put before it.
 func ExampleNewClaim() {
 	cli := client()
 	defer cli.Close()

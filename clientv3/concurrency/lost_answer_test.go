@@ -14,7 +14,7 @@ import (
 )
 
 // TestAnswerLostOnSilentMember: a member executes the request of a Lock and goes silent. Lock asks
-// another one and finds its key, though the silent connection is not known to be dead.
+// another member and finds its key, before the client knows that the silent connection is dead.
 func TestAnswerLostOnSilentMember(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})

@@ -17,8 +17,8 @@ type losing struct {
 	clientv3.KV
 
 	mu     sync.Mutex
-	left   int             // how many are still to be lost
-	limits []time.Duration // of those that were
+	left   int             // how many deletions are still to be lost
+	limits []time.Duration // the timeouts of those that were lost
 }
 
 func (l *losing) Txn(ctx context.Context) clientv3.Txn {
@@ -59,7 +59,7 @@ func (t *losingTxn) Commit() (*clientv3.TxnResponse, error) {
 	return t.Txn.Commit()
 }
 
-// A key whose removal the servers have lost is removed again soon: others wait for it.
+// If servers lose the removal of a key, it is soon removed again, since others wait for the lock.
 func TestLostRemovalIsRepeatedSoon(t *testing.T) {
 	c := clienttest.Dial(t, clienttest.Shared(t).Endpoints()...)
 	l := &losing{KV: c.KV, left: 3}
@@ -77,7 +77,7 @@ func TestLostRemovalIsRepeatedSoon(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	if err := m.Unlock(short); err == nil {
-		t.Fatal("unlocked though the request was lost")
+		t.Fatal("Unlock returned nil although its request was lost")
 	}
 	clienttest.Await(t, "the key is gone", func() bool {
 		r, err := c.Get(ctx, m.Key())
@@ -86,6 +86,6 @@ func TestLostRemovalIsRepeatedSoon(t *testing.T) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.limits) != 3 || l.limits[1] > time.Second || l.limits[2] > 2*time.Second {
-		t.Errorf("the unlocking and what followed it waited for %v", l.limits)
+		t.Errorf("the removals waited for %v", l.limits)
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// The model: a server with one key and its history, calls of one session that lock and unlock,
-// the session's attendant, and others who delete the key, take it for themselves, forbid
-// reading, and compact. Requests are executed when the model likes: also after their call
-// has given up, or never. All interleavings of a plan are tried. Whatever the order:
+// The model has a server with one key and its history, calls of one session that lock and unlock,
+// the session's attendant, and others that delete the key, take it for themselves, forbid reading,
+// and compact. Requests are executed at any time: also after their call has given up, or never. All
+// interleavings of a plan are tried. Whatever the order:
 //   - no call returns with a key that its session had already begun to delete, and no call loses
-//     its key to another one of the session;
+//     its key to another call of the session;
 //   - no call returns with a key of another session, and none is deleted;
 //   - when all is quiet, each owner's key is there, and no other key of the session;
 //   - and no call is stuck.
@@ -22,7 +22,7 @@ type plan struct {
 	calls    []caller
 	deletes  int // by an operator
 	takes    int // by another session, if the key is not there
-	denials  int // of reading; each may be taken back
+	denials  int // of reading; each may be revoked
 	breaks   int // of watches
 	compacts int
 	timeouts int // requests of calls and of the attendant that go unanswered
@@ -140,7 +140,7 @@ func (w *world) delete() {
 	w.history = append(w.history, change{at: w.rev, deleted: true})
 }
 
-// answered gives a call what its request came to.
+// answered gives a call the answer to its request.
 func (w *world) answered(a *actor) {
 	r := a.req
 	h, err := w.core.answered(a.asked, r.created, r.at, r.lease == 's')
@@ -172,7 +172,7 @@ func (w *world) returns(a *actor) {
 	}
 }
 
-// moves are all that can happen next. With quiet, only what must come to an end.
+// moves returns everything that can happen next; with quiet, only what must still come to an end.
 func (w *world) moves(quiet bool) (list []func()) {
 	can := func(f func()) { list = append(list, f) }
 	limited := func(n *int, f func()) {
@@ -340,7 +340,7 @@ func (w *world) attendantMoves(can func(func()), limited func(*int, func())) {
 	}
 }
 
-// moved does what the shell does after each input, and looks at what ended.
+// moved does what the shell does after each input, and checks the holds that ended.
 func (w *world) moved() {
 	if w.watch != nil {
 		if st := w.core.next(); st.do != watch || st.puts != w.watch.puts {
@@ -349,7 +349,7 @@ func (w *world) moved() {
 	}
 	for _, h := range w.core.ended {
 		if h.end == lost && w.given[h.rev] {
-			w.fail("a call lost its key to another one of the session")
+			w.fail("a call lost its key to another call of the session")
 		}
 	}
 	w.core.ended = nil
@@ -358,9 +358,9 @@ func (w *world) moved() {
 	}
 }
 
-// settle lets all come to an end, and looks whether it is right.
+// settle lets everything come to an end, and checks the result.
 func (w *world) settle() {
-	w.late, w.denied = nil, false // the others are never executed
+	w.late, w.denied = nil, false // late requests are never executed
 	for n := 0; ; n++ {
 		list := w.moves(true)
 		if len(list) == 0 {
@@ -382,7 +382,7 @@ func (w *world) settle() {
 		if a.at == owning && a.hold.end == held {
 			owned = true
 			if a.hold.rev != w.created {
-				w.fail("call %d believes to own revision %d, and the key is of %d", i, a.hold.rev, w.created)
+				w.fail("call %d believes that it owns revision %d, but the key is of %d", i, a.hold.rev, w.created)
 			}
 		}
 	}
@@ -394,8 +394,8 @@ func (w *world) settle() {
 	}
 }
 
-// state tells apart what can go on differently. Counters of inputs matter only by how they
-// compare.
+// state differs for worlds that can go on differently. Counters of inputs matter only relative to
+// each other.
 func (w *world) state() string {
 	k := w.core
 	asked := k.inputs
@@ -456,8 +456,7 @@ func (w *world) state() string {
 	return s + fmt.Sprint(w.history)
 }
 
-// explore tries all interleavings of a plan. A world is made anew for each, since its moves
-// change it.
+// explore tries all interleavings of a plan. Each has a new world, since its moves change it.
 func explore(t *testing.T, p plan) {
 	seen := map[string]bool{}
 	var path []int

@@ -44,7 +44,7 @@ func TestMutex(t *testing.T) {
 				t.Errorf("TryLock of a locked one: %v", err)
 			}
 			if k := keys(t, c, prefix+"/"); len(k) != 1 {
-				t.Errorf("TryLock left something: %v", k)
+				t.Errorf("TryLock left its key: %v", k)
 			}
 			if r, err := c.Txn(clienttest.Within(t, clienttest.Long)).If(m.IsOwner()).Commit(); err != nil ||
 				!r.Succeeded {
@@ -103,7 +103,7 @@ func TestContention(t *testing.T) {
 			mu.Lock()
 			inside++
 			if inside != 1 {
-				t.Errorf("%d inside", inside)
+				t.Errorf("%d contenders have the lock", inside)
 			}
 			order = append(order, m.Fence())
 			inside--
@@ -123,7 +123,7 @@ func TestContention(t *testing.T) {
 	}
 }
 
-// A call whose context ends while it waits takes its key away.
+// A Lock whose context ends while it waits removes its key.
 func TestLockGivesUp(t *testing.T) {
 	c := clienttest.Shared(t)
 	owner, waiter := concurrency.NewMutex(session(t, c), t.Name()), concurrency.NewMutex(session(t, c), t.Name())
@@ -136,7 +136,7 @@ func TestLockGivesUp(t *testing.T) {
 		"its key is gone",
 		func() bool { return slices.Equal(keys(t, c, t.Name()), []string{owner.Key()}) },
 	)
-	// And can come back.
+	// It can lock again.
 	done := make(chan error, 1)
 	go func() { done <- waiter.Lock(clienttest.Within(t, clienttest.Long)) }()
 	clienttest.Await(t, "it waits", func() bool { return len(keys(t, c, t.Name())) == 2 })
@@ -148,7 +148,7 @@ func TestLockGivesUp(t *testing.T) {
 	}
 }
 
-// A waiting owner learns that its key was deleted, or its session revoked.
+// A Lock that waits fails when its key is deleted or its session is revoked.
 func TestWaiterLosesItsKey(t *testing.T) {
 	c := clienttest.Shared(t)
 	owner := concurrency.NewMutex(session(t, c), t.Name())
@@ -192,7 +192,7 @@ func TestWaiterLosesItsKey(t *testing.T) {
 	}
 }
 
-// An owner whose key was deleted learns of it; its Unlock does not touch the next one's.
+// An owner learns that its key was deleted. Its Unlock does not delete the key of the next owner.
 func TestOwnerLosesItsKey(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := session(t, c)
@@ -209,7 +209,7 @@ func TestOwnerLosesItsKey(t *testing.T) {
 		t.Errorf("cause: %v", err)
 	}
 	if s.Ctx().Err() != nil {
-		t.Error("the session ended with a key")
+		t.Error("the session ended because a key was deleted")
 	}
 	// The same session locks again, with the same key: a stale Unlock must not free it.
 	again := concurrency.NewMutex(s, t.Name())
@@ -224,13 +224,13 @@ func TestOwnerLosesItsKey(t *testing.T) {
 	}
 }
 
-func TestTwoMutexesOfOneSession(t *testing.T) {
+func TestMutexesOfOneSessionShareTheLockUnlessDistinct(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := session(t, c)
 	one, two := concurrency.NewMutex(s, t.Name()), concurrency.NewMutex(s, t.Name())
 	for _, m := range []*concurrency.Mutex{one, two} {
 		if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
-			t.Fatalf("without the option both own: %v", err)
+			t.Fatalf("without the option both can lock: %v", err)
 		}
 	}
 	held := two.Context()
@@ -246,7 +246,7 @@ func TestTwoMutexesOfOneSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := two.TryLock(clienttest.Within(t, clienttest.Long)); err != concurrency.ErrLocked {
-		t.Errorf("two distinct owners own: %v", err)
+		t.Errorf("TryLock of a second distinct owner: %v", err)
 	}
 	if err := one.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Errorf("the owner locks again: %v", err)
@@ -269,7 +269,7 @@ func TestLocker(t *testing.T) {
 	l.Unlock()
 }
 
-// Calls return when their context ends though nothing answers.
+// Calls return when their context ends, although no server answers.
 func TestFrozenMutex(t *testing.T) {
 	m, s, freeze := frozen(t)
 	held := concurrency.NewMutex(s, "held")
@@ -295,8 +295,8 @@ func TestFrozenMutex(t *testing.T) {
 	}
 }
 
-// A Lock that timed out under a frozen leader is executed when that thaws. The lock must
-// not stay taken.
+// A Lock that timed out at a frozen leader is executed when the leader thaws. The lock must not
+// stay taken.
 func TestLateLockIsFreed(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	leader := c.Leader(t)
@@ -315,7 +315,7 @@ func TestLateLockIsFreed(t *testing.T) {
 	if err := leader.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	// Whether it is executed is the cluster's choice; that it is free in the end is ours.
+	// The cluster may execute the request or not. The client must free the lock in the end.
 	other := clienttest.Dial(t, c.Endpoints()...)
 	clienttest.Await(t, "the cluster works", func() bool {
 		_, err := other.Put(clienttest.Within(t, soon), "works", "")
@@ -340,7 +340,7 @@ func TestLateKeyIsRemoved(t *testing.T) {
 	proxy.BlackHole()
 	mx := concurrency.NewMutex(s, "late")
 	returns(t, "Lock", mx.Lock)
-	proxy.Reset() // what it swallowed is lost
+	proxy.Reset() // the swallowed request is lost
 	if err := proxy.Heal(); err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestLateKeyIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	clienttest.Await(t, "the late key is gone", func() bool { return len(keys(t, s.Client(), "late")) == 0 })
-	// A lock that a Lock waits for or holds stays.
+	// The same key stays while a Lock waits for it or holds it.
 	if err := mx.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
@@ -424,8 +424,8 @@ func TestForeignKey(t *testing.T) {
 	}
 }
 
-// TestHeaderOfALockThatWaitedIsOfItsEnd: not of the answer that put its key, when another one
-// had the lock.
+// TestHeaderOfALockThatWaitedIsOfItsEnd: Header is of the answer that showed that the lock was
+// free, not of the one that put the key.
 func TestHeaderOfALockThatWaitedIsOfItsEnd(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -443,6 +443,6 @@ func TestHeaderOfALockThatWaitedIsOfItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if h := second.Header(); h.GetRevision() <= second.Fence() {
-		t.Errorf("revision %d, and it was put at %d", h.GetRevision(), second.Fence())
+		t.Errorf("header of revision %d, but the key was put at %d", h.GetRevision(), second.Fence())
 	}
 }

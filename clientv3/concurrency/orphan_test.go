@@ -29,8 +29,8 @@ func orphans(t *testing.T, c *clientv3.Client, f func(t *testing.T, s *concurren
 	})
 }
 
-// TestOrphanedSessionServesUntilItsLeaseEnds: waiting calls go on, new ones begin, held keys can be
-// changed and released; all of it as long as there is a lease.
+// TestOrphanedSessionServesUntilItsLeaseEnds: as long as there is a lease, waiting calls go on, new
+// ones can begin, and held keys can be changed and released.
 func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 	c := clienttest.Shared(t)
 	orphans(t, c, func(t *testing.T, s *concurrency.Session, orphan func()) {
@@ -58,7 +58,7 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 		locked := wait("a Lock waits", t.Name()+"/busy", func() error { return waits.Lock(ctx) })
 		orphan()
 		if held.Context().Err() == nil || led.Context().Err() == nil {
-			t.Error("an ownership from before goes on")
+			t.Error("an ownership from before Orphan has not ended")
 		}
 		candidate := concurrency.NewElection(s, t.Name()+"/seat")
 		elected := wait(
@@ -101,9 +101,9 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 			}
 		}
 		if k := append(keys(t, c, t.Name()+"/free"), keys(t, c, t.Name()+"/led")...); len(k) != 0 {
-			t.Errorf("released, and there are %v", k)
+			t.Errorf("keys after the release: %v", k)
 		}
-		// The lease ends: a caller that asks for it learns that at once, although its TTL is 60 s.
+		// The lease ends. A context that was asked for ends at once, although the TTL is 60 s.
 		last := waits.Context()
 		if _, err := c.Revoke(ctx, s.Lease()); err != nil {
 			t.Fatal(err)
@@ -115,8 +115,8 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 	})
 }
 
-// TestOrphanedSessionEndsWithItsLease: no renewal and no message shows the end, and still owners
-// and waiting calls learn of it.
+// TestOrphanedSessionEndsWithItsLease: owners and waiting calls learn that the lease has ended,
+// although no renewal or event shows it.
 func TestOrphanedSessionEndsWithItsLease(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -143,7 +143,8 @@ func TestOrphanedSessionEndsWithItsLease(t *testing.T) {
 	}
 }
 
-// TestOrphanedLeaseRenewedElsewhere: the lease's end counts, not that of the renewals here.
+// TestOrphanedLeaseRenewedElsewhere: an ownership lasts as long as the lease, which another client
+// may renew.
 func TestOrphanedLeaseRenewedElsewhere(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -165,8 +166,8 @@ func TestOrphanedLeaseRenewedElsewhere(t *testing.T) {
 	ends(t, "the ownership", m.Context().Done())
 }
 
-// TestOrphanedSessionLeavesNoGoroutines: held keys need none as long as no caller asks for the end
-// of the ownership, so sessions that are orphaned and dropped cost nothing.
+// TestOrphanedSessionLeavesNoGoroutines: held keys need none as long as no caller asks for the
+// ownership's context. So sessions that are orphaned and dropped cost nothing.
 func TestOrphanedSessionLeavesNoGoroutines(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -212,7 +213,8 @@ func goroutines() (n int) {
 	return n
 }
 
-// TestOrphanedSessionOfAClosedClient: Close of the client ends what the session still does.
+// TestOrphanedSessionOfAClosedClient: closing the client ends everything that the session still
+// does.
 func TestOrphanedSessionOfAClosedClient(t *testing.T) {
 	server := etcdtest.Shared(t)
 	etcdtest.CheckLeaks(t)

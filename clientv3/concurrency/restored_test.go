@@ -12,8 +12,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
-// A backup from before a lock, restored under its owner, has the session's lease but not the lock's
-// key. The owner learns that, although etcd has come to higher revisions before it was back.
+// A backup has a session's lease, but not the key of a later lock. It is restored while the lock is
+// held. The owner learns that its key is gone, although etcd has reached higher revisions before
+// the owner was connected again.
 func TestOwnerOverARestoreThatOvertook(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -45,9 +46,9 @@ func TestOwnerOverARestoreThatOvertook(t *testing.T) {
 	}
 }
 
-// A backup from while a lock was held, restored after it was released, has its key again. The
-// session's other locks keep its lease alive, and it deletes the key, so that others get the lock,
-// long before the next renewal is due.
+// A backup has the key of a lock that was released later. It is restored, and the session's other
+// locks keep the lease alive. The session deletes the key long before the next renewal is due, so
+// that others get the lock.
 func TestReleasedOverARestore(t *testing.T) {
 	for name, distinct := range map[string][]concurrency.SessionOption{
 		"shared": nil, "distinct": {concurrency.WithDistinctOwners()},
@@ -86,8 +87,8 @@ func TestReleasedOverARestore(t *testing.T) {
 	}
 }
 
-// After a restore to lower revisions another session of the same lease may get the revisions that a
-// released lock had: its lock stays.
+// After a restore to lower revisions the lock of another session of the same lease may get the
+// revision that a released lock had. It is not deleted.
 func TestLockOfALowerHistory(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -130,7 +131,7 @@ func TestLockOfALowerHistory(t *testing.T) {
 	ok(t, "NewSession", err)
 	held := concurrency.NewMutex(other, "lower/lock")
 	ok(t, "Lock of the other session", held.Lock(ctx))
-	for range 2 { // when a look begins the one before is over
+	for range 2 { // when the second look begins, the first is over
 		was := looks.Load()
 		proxy.Reset()
 		clienttest.Await(t, "a look", func() bool { return looks.Load() > was })

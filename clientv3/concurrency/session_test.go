@@ -87,7 +87,7 @@ func TestSessionWithLease(t *testing.T) {
 	}
 }
 
-// While it holds something, a session knows of a revocation at once.
+// While it holds a key, a session learns at once that its lease was revoked.
 func TestSessionKnowsOfRevocation(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := session(t, c)
@@ -133,7 +133,7 @@ func TestSessionKnowsOfRevocation(t *testing.T) {
 		t.Errorf("Lock: %v", err)
 	}
 	if want := fmt.Sprintf("%s/%x", t.Name(), s.Lease()); late.Key() != want {
-		t.Errorf("its key is said to be %q; that which could not be put is %q", late.Key(), want)
+		t.Errorf("Key is %q, want %q, which could not be put", late.Key(), want)
 	}
 }
 
@@ -153,8 +153,8 @@ func TestFrozenSession(t *testing.T) {
 	}
 }
 
-// TestValidUntil: the time moves on with the renewals, lies before the server could give
-// the keys away, and is gone with the session.
+// TestValidUntil: the time moves on with the renewals, is before the lease can expire on the
+// server, and is zero when the session has ended.
 func TestValidUntil(t *testing.T) {
 	c := clienttest.Shared(t)
 	before := time.Now()
@@ -181,7 +181,7 @@ func TestValidUntil(t *testing.T) {
 		t.Fatal(err)
 	}
 	if until := s.ValidUntil(); !until.IsZero() {
-		t.Errorf("closed, and valid until %v", until)
+		t.Errorf("closed, but valid until %v", until)
 	}
 }
 
@@ -199,8 +199,8 @@ func TestWithUntil(t *testing.T) {
 	}
 }
 
-// TestCloseUnderAContext: a session closes for as long as its caller wants to wait, and though the
-// context that it was made with has ended.
+// TestCloseUnderAContext: closing takes no longer than its own context allows. It works although
+// the context that the session was made with has ended.
 func TestCloseUnderAContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := session(t, clienttest.Shared(t), concurrency.WithContext(ctx))

@@ -70,8 +70,8 @@ func TestSTMSees(t *testing.T) {
 	}
 }
 
-// TestSTMRevOfAWrittenKeyIsItsRevision: not 0 because it was put or deleted before; asking for it
-// is a read like others, which a change by another client makes out of date.
+// TestSTMRevOfAWrittenKeyIsItsRevision: a put or delete before it in the transaction does not make
+// Rev 0. Rev counts as a read, so a change by another client makes the transaction run again.
 func TestSTMRevOfAWrittenKeyIsItsRevision(t *testing.T) {
 	c := clienttest.Shared(t)
 	for name, level := range isolations {
@@ -150,8 +150,7 @@ func TestSTMCounts(t *testing.T) {
 	}
 }
 
-// What each isolation makes of a change by another between two reads, and of one to a key
-// that is only written.
+// At each isolation another client changes a key between two reads, and a key that is only written.
 func TestSTMIsolation(t *testing.T) {
 	c := clienttest.Shared(t)
 	for name, level := range isolations {
@@ -301,7 +300,7 @@ func TestReadsOfOneKeyAreTheSame(t *testing.T) {
 	}
 }
 
-// An isolation that does not exist is an error, not one of the others.
+// An isolation that does not exist is an error.
 func TestSTMUnknownIsolation(t *testing.T) {
 	for _, level := range []concurrency.Isolation{-1, concurrency.ReadCommitted + 1} {
 		_, err := concurrency.NewSTM(clienttest.Shared(t), func(concurrency.STM) error {
