@@ -17,8 +17,8 @@
 //   - consistency: linearizable and serializable reads never share a transaction, because a server
 //     answers a transaction from its own store only if all of its reads allow that. A linearizable
 //     read travels in a transaction that is sent after the read began;
-//   - context: a read returns when its context ends, and the others go on. It takes its operation
-//     along unless that was sent. The transaction is cancelled when the last of its callers has
+//   - context: a read returns when its context ends, and the others go on. Its operation is dropped
+//     unless it was sent already. The transaction is cancelled when the last of its callers has
 //     left;
 //   - error: if a transaction is refused (say, one of its readers lacks the permission for its
 //     key), each read is repeated by itself, so that no read gets the error of another. A refused

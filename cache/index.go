@@ -92,8 +92,8 @@ func (ix *Index[T, K]) Get(by K) iter.Seq2[string, T] {
 	}
 }
 
-// Range returns the keys and values with index keys from one up to, but without, another, in the
-// order of the index, as of one revision.
+// Range returns the keys and values whose index keys are at least from and below to, in the order
+// of the index, as of one revision.
 func (ix *Index[T, K]) Range(from, to K) iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		ix.now().Ascend(pair[T, K]{by: from}, func(p pair[T, K]) bool {

@@ -108,7 +108,7 @@ func (s *Snapshot) Prefix(prefix string) iter.Seq2[string, *mvccpb.KeyValue] {
 	return s.span(prefixSpan(prefix))
 }
 
-// Range returns the keys from start up to, but without, end, in their order.
+// Range returns the keys from start up to, but not including, end, in their order.
 func (s *Snapshot) Range(start, end string) iter.Seq2[string, *mvccpb.KeyValue] {
 	return s.span(span{start: start, end: end})
 }

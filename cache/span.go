@@ -18,7 +18,7 @@ import (
 // noEnd in a request says that the range has no end.
 const noEnd = "\x00"
 
-// span is the keys from start up to, but without, end; all from start on if open.
+// span is the keys from start up to, but not including, end; all from start on if open.
 type span struct {
 	start, end string
 	open       bool

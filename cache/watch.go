@@ -51,8 +51,8 @@ func (c *Cache) Watch(ctx context.Context, key string, opts ...clientv3.OpOption
 }
 
 // RequestProgress implements [clientv3.Watcher]: it asks the servers how far they are, and their
-// answers notify the watches. Servers whose progress cannot be believed (before 3.4.31 and 3.5.13)
-// and etcd's gRPC proxy do not make the watches on the copy say anything.
+// answers notify the watches. Watches on the copy get no notification from servers whose progress
+// cannot be believed (before 3.4.31 and 3.5.13) and from etcd's gRPC proxy.
 func (c *Cache) RequestProgress(ctx context.Context) error {
 	if ctx != nil && !c.closed.Load() {
 		for _, f := range c.feeds {

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A view that catches up after an outage has the revision of its last change; the server's
-// responses name a later revision meanwhile.
+// A view that catches up after an outage has the revision of its last change, although the headers
+// of the server's responses already have a later one.
 func TestViewsOnTheWayAreOfTheirRevision(t *testing.T) {
 	const changes = 3500 // a server sends a thousand at a time
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})

@@ -27,7 +27,7 @@ const (
 	checkFailures = 2
 )
 
-// Supervise calls check every so often, and gives it that long to answer; 0 stands for
+// Supervise calls check at intervals of every, and allows it that long to answer; 0 stands for
 // [DefaultCheckEvery]. After two failures in a row it removes the record, and puts it back when the
 // check succeeds. It returns at once and ends with the registration. With a nil check or a negative
 // time each check fails, with an error that wraps [ErrInvalid].

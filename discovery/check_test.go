@@ -18,7 +18,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// The record follows the check: withdrawn while it fails or hangs, back when it succeeds.
+// The record follows the check: it is withdrawn while the check fails or hangs, and back when it
+// succeeds.
 func TestSupervise(t *testing.T) {
 	c := clienttest.Shared(t)
 	var seen events
@@ -28,7 +29,7 @@ func TestSupervise(t *testing.T) {
 	release := make(chan struct{})
 	g.Supervise(func(context.Context) error {
 		if h := hang.Load(); h != nil {
-			<-*h // it does not heed its context
+			<-*h // the check ignores its context
 		}
 		if sick.Load() {
 			return errors.New("sick")
@@ -102,7 +103,7 @@ func TestNilCheck(t *testing.T) {
 	seen.await(t, discovery.Withdrawn, 1)
 }
 
-// A check that is made at a negative interval fails, instead of being made at another one.
+// With a negative interval each check fails. No other interval is used instead.
 func TestCheckOfANegativeTime(t *testing.T) {
 	var seen events
 	g := register(t, registrar(t, clienttest.Shared(t), discovery.WithEvents(seen.add)), orders(t, "a"))

@@ -8,8 +8,8 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// TestChoose: which cluster's view is shown, by the views there are: "-" is no answer yet, "3/2" a
-// view of three instances of which two drain.
+// TestChoose: the views of all clusters decide which one is shown. "-" stands for no answer yet,
+// and "3/2" for a view of three instances, two of them draining.
 func TestChoose(t *testing.T) {
 	for _, c := range []struct {
 		views   string

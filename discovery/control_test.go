@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// override sets one, and removes the record of the service with the test.
+// override sets an override, and removes the service's control record when the test ends.
 func override(t *testing.T, c *clientv3.Client, id string, change func(*discovery.Override)) {
 	t.Helper()
 	if err := setOverride(within(t), c, t.Name(), id, change); err != nil {
@@ -70,8 +70,8 @@ func shows(t *testing.T, sub *discovery.Subscription, id string, weight int, dra
 	})
 }
 
-// An operator's record holds while the instance changes, is restarted, or comes later, and ends
-// when the operator removes it; the instance's own record does not change.
+// An override holds until the operator removes it, also if the instance changes, is restarted, or
+// comes later. The instance's own record does not change.
 func TestOverride(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -126,8 +126,9 @@ func TestOverrideOtherRecords(t *testing.T) {
 	shows(t, sub, "1", discovery.DefaultWeight, true)
 }
 
-// Two operators at once: no change is lost. An invalid record is reported, changes nothing (the
-// last valid one stays in force) and is not overwritten; unknown parts of it stay.
+// Two operators change a record at once, and no change is lost. Parts of the record that we do not
+// know stay. An invalid record is reported and not overwritten, and the last valid one stays in
+// force.
 func TestOverridesOfSeveral(t *testing.T) {
 	c := clienttest.Shared(t)
 	key := "/fairlead/control/" + t.Name()
@@ -179,7 +180,7 @@ func TestOverridesOfSeveral(t *testing.T) {
 		shows(t, sub, "a", operators*times, false)
 		err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight = 1 })
 		if !errors.Is(err, discovery.ErrInvalid) {
-			t.Errorf("%s is written over: %v", bad, err)
+			t.Errorf("%s was overwritten: %v", bad, err)
 		}
 		shows(t, follow(t, c, base(t)), "a", 5, false) // a new follower has no valid record, but has the instances
 	}
@@ -246,7 +247,7 @@ func TestControlForbidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	override(t, root, "a", func(o *discovery.Override) { o.Weight = 70 })
-	for w := range 3 { // the instances are followed on
+	for w := range 3 { // the instances are still followed
 		register(t, registrar(t, root), orders(t, fmt.Sprint("late", w)))
 		shows(t, sub, fmt.Sprint("late", w), 5, false)
 	}

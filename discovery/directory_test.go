@@ -69,7 +69,7 @@ func TestSubscribe(t *testing.T) {
 	d := directory(t, c)
 	s := subscribe(t, d)
 	if ch := next(t, s); len(ch.Added) != 0 || ch.View.Len() != 0 || ch.Stale {
-		t.Errorf("a service that is not there: %+v", ch)
+		t.Errorf("a service without instances: %+v", ch)
 	}
 	r := registrar(t, c)
 	a := register(t, r, orders(t, "a"))
@@ -95,7 +95,7 @@ func TestSubscribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitIDs(t, s, "b")
-	// Coalesced: b came, a went.
+	// One change has both: b came and a went.
 	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"b"}) || !slices.Equal(ids(ch.Removed), []string{"a"}) {
 		t.Errorf("%+v", ch)
 	}
@@ -198,8 +198,8 @@ func TestBadRecords(t *testing.T) {
 	}
 }
 
-// While etcd is away the view stays, stale; when etcd is back the view is right, whatever was
-// compacted meanwhile. Vanished instances are held for a while, and the view is stale that long.
+// While etcd is away the view stays, marked as stale. When etcd is back the view is right, whatever
+// was compacted meanwhile. Vanished instances are held for a while, and so long the view is stale.
 func TestDirectoryOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	member := cluster.Members()[0]
@@ -233,7 +233,7 @@ func TestDirectoryOutage(t *testing.T) {
 	}
 	healed := time.Now()
 	ch := next(t, s)
-	for len(ch.Added) == 0 { // no longer stale comes first, perhaps
+	for len(ch.Added) == 0 { // a change that only ends the staleness may come first
 		ch = next(t, s)
 	}
 	if !slices.Equal(ids(ch.Added), []string{"c"}) || len(ch.Removed) > 0 || !ch.Stale {
@@ -247,8 +247,8 @@ func TestDirectoryOutage(t *testing.T) {
 	}
 }
 
-// A wiped etcd empties no view: living instances come back, one after the other, and one that has
-// died meanwhile goes a TTL after the view's return.
+// When etcd is wiped no view becomes empty. Living instances come back, one after the other. One
+// that has died meanwhile goes a TTL after the view has reached etcd again.
 func TestDirectoryWiped(t *testing.T) {
 	const ttl, instances = 2, 10
 	cluster := etcdtest.Start(t, etcdtest.Options{})
@@ -279,9 +279,9 @@ func TestDirectoryWiped(t *testing.T) {
 	clienttest.Await(t, "the view is not stale", func() bool { return !s.Status().Stale })
 }
 
-// A file that could not be written, since its disk was full say, is written when it can be, without
-// another change. The failure is reported once.
-func TestFilesLater(t *testing.T) {
+// If a file could not be written, for example on a full disk, it is written as soon as it can be,
+// without another change. The failure is reported once.
+func TestFileIsWrittenLaterWithoutAChange(t *testing.T) {
 	c := clienttest.Shared(t)
 	register(t, registrar(t, c), orders(t, "a"))
 	dir := filepath.Join(t.TempDir(), "files")
@@ -305,7 +305,7 @@ func TestFilesLater(t *testing.T) {
 }
 
 // A process can start while etcd is away.
-func TestFiles(t *testing.T) {
+func TestProcessStartsFromItsFileWithoutEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
 	dir := t.TempDir()
@@ -323,10 +323,10 @@ func TestFiles(t *testing.T) {
 	}
 	clienttest.Await(
 		t,
-		"what operators say",
+		"the operators' changes",
 		func() bool { return s.View().Get("a").Weight == 50 && len(s.View().Split()) == 1 },
 	)
-	if err := d.Close(); err != nil { // the file is written at the latest now
+	if err := d.Close(); err != nil { // now at the latest the file is written
 		t.Fatal(err)
 	}
 	if err := cluster.Members()[0].Freeze(); err != nil {
@@ -422,7 +422,7 @@ func TestSubscribeRefuses(t *testing.T) {
 }
 
 // An instance that closes vanishes from views at once; one that dies vanishes with its lease.
-func TestVanishes(t *testing.T) {
+func TestClosedInstanceVanishesAtOnceAndDeadOneWithItsLease(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := subscribe(t, directory(t, c))
 	closing := register(t, registrar(t, c), orders(t, "closing"))
@@ -438,14 +438,14 @@ func TestVanishes(t *testing.T) {
 	awaitIDs(t, s, "dying")
 	t.Logf("closed: gone after %v", time.Since(began))
 	began = time.Now()
-	if err := dies.Close(); err != nil { // to etcd, as if its process had died
+	if err := dies.Close(); err != nil { // for etcd this is as if its process had died
 		t.Fatal(err)
 	}
 	awaitIDs(t, s)
 	t.Logf("dead: gone after %v, with a TTL of %d s", time.Since(began), ttl)
 }
 
-// stuck is a Watcher of a cluster that goes away while a watch is being opened.
+// stuck is a Watcher whose watches never open, as when the cluster goes away meanwhile.
 type stuck struct{ clientv3.Watcher }
 
 func (stuck) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
@@ -455,7 +455,7 @@ func (stuck) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) client
 	return none
 }
 
-// A view is stale also if etcd goes away while its watch is being opened.
+// A view becomes stale too if etcd goes away while its watch is being opened.
 func TestStaleWhileTheWatchOpens(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cluster.Endpoints()...)

@@ -43,7 +43,7 @@ func TestDrain(t *testing.T) {
 			t.Fatalf("%+v", ch)
 		}
 	}
-	// Both have been notified; one has acted on it, the other not yet.
+	// Both have been notified. One has finished with the change, the other has not.
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if ch, err := s.Next(ctx); err != context.DeadlineExceeded {
@@ -94,9 +94,9 @@ func TestDrainLimit(t *testing.T) {
 	}
 }
 
-// A draining instance goes on serving for as long as its registrar says, also if no watcher is
-// announced; the limit bounds that.
-func TestServing(t *testing.T) {
+// A draining instance goes on serving for as long as its registrar says, even if no watcher is
+// announced, but not beyond the limit.
+func TestDrainServesAsLongAsTheRegistrarSays(t *testing.T) {
 	c := clienttest.Shared(t)
 	const serving = 700 * time.Millisecond
 	r := registrar(t, c, discovery.WithServing(serving))
@@ -112,8 +112,8 @@ func TestServing(t *testing.T) {
 	}
 }
 
-// A drain waits that much longer for a client that passes on its views, whether it polls or is
-// notified.
+// A drain waits longer for a client that passes on its views, by the time that the client gives. It
+// may read views or be notified.
 func TestAnnounceAfter(t *testing.T) {
 	c := clienttest.Shared(t)
 	const after = 700 * time.Millisecond
@@ -145,8 +145,8 @@ func TestAnnounceAfter(t *testing.T) {
 	}
 }
 
-// A user who may not write announcements follows services all the same, and gets a problem that
-// says why no drain waits for it. When the user may, it is announced.
+// A user who may not write announcements can still follow services, and gets a problem that says
+// why no drain waits. Once the user may write them, the client is announced.
 func TestAnnounceForbidden(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	_, app, root := limited(t, f.Prefix(t.Name()))
@@ -179,7 +179,7 @@ func TestAnnounceForbidden(t *testing.T) {
 	}
 }
 
-// etcd does not answer: the limit bounds the whole drain.
+// If etcd does not answer, the limit bounds the whole drain.
 func TestDrainWithoutEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -198,8 +198,8 @@ func TestDrainWithoutEtcd(t *testing.T) {
 	}
 }
 
-// A caller that only looks at views has seen the view that it got, and a drain waits for it no
-// longer. A caller of Next has not: it may still act on an older change.
+// For a caller that only reads views, a drain counts as seen when it gets a view with it. For a
+// caller of Next it does not, since that one may still act on an older change.
 func TestDrainSeenByView(t *testing.T) {
 	c := clienttest.Shared(t)
 	dir := directory(t, c, discovery.WithAnnounce("looks"))
@@ -239,10 +239,10 @@ func TestDrainSeenByView(t *testing.T) {
 	}
 }
 
-// An operator drains an instance, whatever the format of its record: that holds over a restart,
-// whatever its owner declares, until the operator takes it back. The operator removes an instance,
-// and its process puts it back.
-func TestOperator(t *testing.T) {
+// An operator drains an instance, whatever the format of its record. The drain outlives a restart,
+// and holds whatever the owner declares, until the operator revokes it. When an operator removes
+// the record of a living instance, the instance puts it back.
+func TestOperatorDrainsAndRemovesInstances(t *testing.T) {
 	c := clienttest.Shared(t)
 	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name(), clientv3.WithPrefix()) })
 	for _, f := range []discovery.Format{
@@ -304,7 +304,7 @@ func TestOperator(t *testing.T) {
 	}
 }
 
-// A drain of an instance that has gone can be taken back; one by the owner itself cannot.
+// An operator's drain can be undone even if the instance has gone. A drain by the owner cannot.
 func TestUndrain(t *testing.T) {
 	c := clienttest.Shared(t)
 	f := base(t)
@@ -332,7 +332,7 @@ func TestUndrain(t *testing.T) {
 	}
 }
 
-// A record that another client changed in place is put right.
+// A record that another client has changed is corrected.
 func TestRecordIsItsOwners(t *testing.T) {
 	c := clienttest.Shared(t)
 	g := register(t, registrar(t, c), orders(t, "a"))
@@ -346,7 +346,7 @@ func TestRecordIsItsOwners(t *testing.T) {
 	if _, err := c.Put(within(t), g.Key(), string(v), clientv3.WithIgnoreLease()); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "it is put right", func() bool { return value(t, c, g.Key()) == before })
+	clienttest.Await(t, "it is corrected", func() bool { return value(t, c, g.Key()) == before })
 }
 
 // The registrar's events say when a drain began and ended, and whether the watchers had seen it.
@@ -385,7 +385,8 @@ func TestDrainIsReported(t *testing.T) {
 	}
 }
 
-// A user who may not read the announcements does not wait the whole limit for them, and says why.
+// A drain by a user who may not read the announcements does not last until its limit. The event
+// says why.
 func TestDrainForbidden(t *testing.T) {
 	_, app, _ := limited(t, base(t).Prefix("x"))
 	ended := make(chan discovery.Event, 1)

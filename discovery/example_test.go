@@ -14,7 +14,7 @@ func Example() {
 	cli := clienttest.ForExample()
 	defer cli.Close()
 
-	// The service says where it is, as long as the process lives.
+	// The service registers its address for as long as the process lives.
 	registrar := discovery.NewRegistrar(cli)
 	defer registrar.Close()
 	_, err := registrar.Register(ctx, discovery.Instance{

@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// shown returns which cluster's instances a view has, and which.
+// shown returns the cluster whose instances a view has, and their ids.
 func shown(s *discovery.Subscription) string {
 	v := s.View()
 	if v == nil {
@@ -45,7 +45,7 @@ func TestFallback(t *testing.T) {
 	register(t, far, orders(t, "e"))
 	awaitShown(t, s, "east[e]")
 	ch := next(t, s)
-	for ch.View.Len() == 0 { // the first had said before the second
+	for ch.View.Len() == 0 { // the first cluster may have answered before the second
 		ch = next(t, s)
 	}
 	if !slices.Equal(ids(ch.Added), []string{"e"}) || ch.View.Cluster() != "east" || ch.Stale {
@@ -58,14 +58,14 @@ func TestFallback(t *testing.T) {
 		ch.View.Cluster() != "" {
 		t.Errorf("%+v", ch)
 	}
-	// It drains, and takes that back.
+	// The instance drains, and is up again.
 	for range 3 {
 		set(t, g, discovery.Draining)
 		awaitShown(t, s, "east[e]")
 		set(t, g, discovery.Up)
 		awaitShown(t, s, "[o]")
 	}
-	// It has gone; another one comes.
+	// The instance goes. Later another one comes.
 	if err := g.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestFallback(t *testing.T) {
 		st[1].Instances != 1 {
 		t.Errorf("%+v", st)
 	}
-	// A process that is killed: nobody renews its lease.
+	// A process is killed, so its lease is no longer renewed.
 	killed := orders(t, "k")
 	value, err := base(t).Marshal(&killed)
 	if err != nil {
@@ -96,7 +96,8 @@ func TestFallback(t *testing.T) {
 	register(t, near, orders(t, "o"))
 	awaitShown(t, s, "[o]")
 
-	// Its etcd is away: its last known instances stay in use, whatever the other one says.
+	// The first cluster's etcd is away. Its last known instances stay in use, whatever changes in
+	// the second.
 	for now := next(t, s); now.View.Cluster() != "" || now.View.Len() != 1; now = next(t, s) {
 	}
 	m := cluster.Members()[0]
@@ -113,7 +114,7 @@ func TestFallback(t *testing.T) {
 	if st := s.Clusters(); shown(s) != "[o]" || !st[0].Used || !st[0].Status.Stale || st[1].Status.Stale {
 		t.Errorf("%s, %+v", shown(s), st)
 	}
-	// A new subscription cannot wait for it.
+	// A new subscription does not wait for the first cluster.
 	late := subscribe(t, directory(t, own, discovery.WithFallback("east", east), discovery.WithLog(nil)))
 	if err := late.Ready(within(t)); err != nil {
 		t.Fatal(err)
@@ -133,8 +134,8 @@ func set(t testing.TB, g *discovery.Registration, state discovery.State) {
 	}
 }
 
-// A drain waits until its callers have moved to another cluster's instances, and does not wait for
-// those that use another cluster anyhow.
+// A drain waits until its callers have moved to another cluster's instances. It does not wait for
+// callers that use another cluster already.
 func TestFallbackDrains(t *testing.T) {
 	own, east := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Shared(t)
 	s := subscribe(t, directory(t, own, discovery.WithFallback("east", east), discovery.WithAnnounce("me")))
@@ -184,7 +185,7 @@ func TestFallbackDrains(t *testing.T) {
 	if over.Load() {
 		t.Error("it has gone before it was seen")
 	}
-	go func() { // the next call says that the last change is done with
+	go func() { // calling Next means that the last change has been handled
 		ch, _ := s.Next(ctx)
 		got <- ch
 	}()

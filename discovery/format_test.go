@@ -120,8 +120,8 @@ func TestForeignRecords(t *testing.T) {
 	}
 }
 
-// Records are compared as others read them: a format may add a scheme, and the restarted process
-// finds its record all the same.
+// A format may change a record, for example add a scheme. A restarted process finds its record all
+// the same, since records are compared as decoded.
 func TestFormatsThatChange(t *testing.T) {
 	c := clienttest.Shared(t)
 	f := discovery.Kratos{Base: t.Name() + "/k/"}

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// The only member freezes: a view soon says that it is stale, and how old it is.
+// When the only member freezes, the status soon says that the view is stale.
 func TestStaleWhileTheOnlyMemberStandsStill(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Instances that vanish after a return are held for the hold, and longer while others come back, up
-// to a limit; draining ones are not.
-func TestHold(t *testing.T) {
+// Instances that vanish after the return of a view are held for a while, and longer while others
+// come back, up to a limit. Draining ones are not held.
+func TestVanishedInstancesAreHeldAfterAReturn(t *testing.T) {
 	now := time.Unix(1000, 0)
 	at := func(seconds float64) time.Time { return now.Add(time.Duration(seconds * float64(time.Second))) }
 	g := &guard{hold: 10 * time.Second}
@@ -40,7 +40,7 @@ func TestHold(t *testing.T) {
 	if keep, _ := g.keeps("d", in, 5, at(13)); keep {
 		t.Error("one that vanished after the hold is kept")
 	}
-	// One comes back every second, and the last one never does.
+	// One instance comes back every second. The last one never does.
 	g.back(now)
 	g.keeps("last", in, 100, now)
 	for i := range 100 {
@@ -56,16 +56,16 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// Not long after an election a vanished instance is kept for a moment, longer while others come
-// back or when there is the next election, up to a limit. It is none of those that vanish together.
-func TestAfterAnElection(t *testing.T) {
+// Soon after an election a vanished instance is kept for a moment. It is kept longer while others
+// come back, and after another election, up to a limit. Protection works as at other times.
+func TestVanishedInstancesAreKeptSoonAfterAnElection(t *testing.T) {
 	now := time.Unix(1000, 0)
 	at := func(seconds float64) time.Time { return now.Add(time.Duration(seconds * float64(time.Second))) }
 	in := &Instance{}
 	g := &guard{hold: 10 * time.Second}
 	g.saw(7, now)
 	if keep, _ := g.keeps("early", in, 5, now); keep {
-		t.Error("kept, although the first term is no news")
+		t.Error("kept, although the first term that is seen is no election")
 	}
 	g.saw(8, at(1))
 	if keep, _ := g.keeps("drains", &Instance{State: Draining}, 5, at(1)); keep {
@@ -107,7 +107,7 @@ func TestAfterAnElection(t *testing.T) {
 	}
 	off := &guard{elected: now}
 	if keep, _ := off.keeps("a", in, 5, at(1)); keep {
-		t.Error("kept without a hold")
+		t.Error("kept although the hold is 0")
 	}
 	protecting := &guard{
 		hold: 10 * time.Second, elected: now,

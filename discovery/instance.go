@@ -46,7 +46,7 @@ type Instance struct {
 }
 
 const (
-	// DefaultWeight leaves room for a tenth and for ten times of it.
+	// DefaultWeight leaves room for a tenth of it and for ten times as much.
 	DefaultWeight = 10
 	// MaxWeight fits into the records of kratos, etcd naming and DNS too.
 	MaxWeight = 65535

@@ -75,8 +75,8 @@ func restart(t *testing.T, m *etcdtest.Member) {
 	}
 }
 
-// etcd is away for less than, as long as, or longer than the TTL: no key of a living process ever
-// goes, and values set meanwhile are there soon after.
+// etcd is away for less or more than the TTL, or just as long. No key of a living process ever
+// goes, and values that were set meanwhile are there soon after.
 func TestKeepThroughOutages(t *testing.T) {
 	const ttl, registrars = 2, 10
 	for _, percent := range []time.Duration{50, 90, 100, 110, 200} {
@@ -102,7 +102,7 @@ func TestKeepThroughOutages(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			time.Sleep(away) // that is the outage
+			time.Sleep(away) // the outage itself, not a condition to wait for
 			restart(t, m)
 			setting.Wait()
 			for _, k := range kept {
@@ -152,8 +152,8 @@ func TestKeepWiped(t *testing.T) {
 	}
 }
 
-// A value of another process is never overwritten or removed, at any moment; with WithTakeover it
-// is, once. Ours comes back when the other's goes.
+// A value of another process is never overwritten or removed, except once with WithTakeover. Our
+// value comes back when the other one goes.
 func TestKeepForeign(t *testing.T) {
 	c := clienttest.Shared(t)
 	var seen events
@@ -177,7 +177,7 @@ func TestKeepForeign(t *testing.T) {
 		}
 		seen.await(t, discovery.Taken, round+1)
 		if err := k.Set(within(t), fmt.Sprint(round)); !errors.Is(err, discovery.ErrTaken) {
-			t.Errorf("Set of who was replaced: %v", err)
+			t.Errorf("Set while another process has the key: %v", err)
 		}
 		if v := value(t, c, key); v != "theirs" {
 			t.Errorf("%q", v)

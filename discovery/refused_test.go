@@ -62,9 +62,9 @@ func allow(ctx context.Context, c *clientv3.Client, prefix string) error {
 	return err
 }
 
-// A forbidden registration fails at once and keeps no other one from registering. A record that is
-// forbidden later comes back when it is allowed again.
-func TestRefused(t *testing.T) {
+// A forbidden registration fails at once and does not hinder others. A record that is forbidden
+// later comes back when it is allowed again.
+func TestForbiddenRegistrationFailsAtOnce(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	mine := f.Prefix(t.Name())
 	endpoints, app, root := limited(t, mine)
@@ -105,7 +105,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Of concurrent updates all are done.
+// No concurrent update is lost.
 func TestConcurrentUpdates(t *testing.T) {
 	c := clienttest.Shared(t)
 	g := register(t, registrar(t, c), orders(t, "a"))
@@ -134,7 +134,7 @@ func TestConcurrentUpdates(t *testing.T) {
 	})
 }
 
-// An operator learns what cannot be done, and may remove an invalid record.
+// An operator gets an error for what cannot be done, and may remove an invalid record.
 func TestOperatorAndOtherRecords(t *testing.T) {
 	c := clienttest.Shared(t)
 	raw := discovery.Raw{Base: t.Name() + "/"}
@@ -219,7 +219,7 @@ func TestTwoPrefixes(t *testing.T) {
 	if n := sent.Load(); n > 20 {
 		t.Errorf("%d requests for watches", n)
 	}
-	// One prefix is forbidden. A new key has its span watched anew.
+	// Reading one prefix is forbidden. A new key makes the registrar watch its span again.
 	if _, err := root.RoleRevokePermission(within(t), "app", b, clientv3.GetPrefixRangeEnd(b)); err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (e *events) last(kind discovery.EventKind) (last discovery.Event) {
 	return last
 }
 
-// Whatever happens to the record, it comes back, and its owner gets events.
+// The record comes back whatever happens to it, and its owner gets events.
 func TestRegistrationHeals(t *testing.T) {
 	c := clienttest.Shared(t)
 	var happened events
@@ -207,8 +207,8 @@ func TestRegistrationSurvivesOutage(t *testing.T) {
 	}
 }
 
-// When etcd comes back it has given every lease its whole time again: the registrar goes on with
-// its own, so no record vanishes except those whose registrations were closed meanwhile.
+// After a restart etcd gives every lease its whole time again. The registrar keeps its lease, so no
+// record vanishes except those whose registrations were closed meanwhile.
 func TestOutageLosesNoRecord(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -241,13 +241,13 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	if now := r.Lease(); now != lease {
 		t.Errorf("lease %x, before the outage %x", now, lease)
 	}
-	// Its lease lives after all, so each closed record is removed by itself.
+	// The lease lives on, so each closed record has to be removed.
 	clienttest.Await(
 		t,
 		"the records closed during the outage are gone",
 		func() bool { return value(t, c, closed.Key()) == "" },
 	)
-	// The last write says that the watch has seen all before it.
+	// When the watch shows this write, it has shown everything before.
 	if _, err := c.Put(within(t), all[0].Key()+"/end", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestRecordsThatReadOtherwise(t *testing.T) {
 	}
 }
 
-// One process never writes over another's record, unless that is its own earlier run.
+// A process never overwrites the record of another one, except that of its own earlier run.
 func TestTakenID(t *testing.T) {
 	c := clienttest.Shared(t)
 	var happened events
@@ -312,10 +312,10 @@ func TestTakenID(t *testing.T) {
 	// The same addresses: a restart.
 	second := register(t, two, orders(t, "a"))
 	happened.await(t, discovery.Taken, 1)
-	// The first does not remove what is not its own.
+	// The first does not remove the record of the second.
 	err = first.Update(within(t), func(in *discovery.Instance) { in.Version = "stale" })
 	if !errors.Is(err, discovery.ErrTaken) {
-		t.Errorf("Update of a replaced one: %v", err)
+		t.Errorf("Update of a registration that was replaced: %v", err)
 	}
 	if v := value(t, c, second.Key()); strings.Contains(v, "stale") {
 		t.Errorf("record %s", v)
@@ -444,7 +444,7 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// A registrar that is closed just after its last registration was leaves no lease.
+// A registrar that is closed just after its last registration leaves no lease behind.
 func TestCloseLeavesNoLease(t *testing.T) {
 	c := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	for i := range 50 {

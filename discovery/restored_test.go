@@ -13,9 +13,10 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A backup has a registrar's lease, but an old value of one key and lacks the other key. It is
-// restored, and etcd reaches higher revisions before it is back. The registrar puts both keys
-// right, whether its watch shows an event first or not: a compacted one is not shown.
+// A backup has a registrar's lease and an old value of one key, but not the other key. It is
+// restored, and etcd reaches higher revisions before the registrar is connected again. The
+// registrar corrects both keys, whether or not its watch has shown an event before: a compacted one
+// is not shown.
 func TestRegistrarOverARestoreThatOvertook(t *testing.T) {
 	for name, compacted := range map[string]bool{"with an event": false, "without an event": true} {
 		t.Run(name, func(t *testing.T) {
@@ -84,8 +85,8 @@ func compactUnseen(t *testing.T, cluster *etcdtest.Cluster) {
 	}
 }
 
-// A restored backup has a record that was closed since, under the lease that the registrar's other
-// records keep alive. The registrar deletes it again, and leaves the others alone.
+// A restored backup has records that were closed later, under the lease that the registrar's other
+// records keep alive. The registrar deletes them again, and leaves all other keys as they are.
 func TestClosedOverARestore(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -94,7 +95,7 @@ func TestClosedOverARestore(t *testing.T) {
 	kept, err := r.Keep(within(t), t.Name()+"/kept", "1")
 	ok(t, "Keep", err)
 	var closed []*discovery.Kept
-	for i := range 20 { // they are looked at in no order: "again" is hardly the last
+	for i := range 20 { // they are read in random order, so "again" is hardly ever the last
 		k, err := r.Keep(within(t), fmt.Sprint(t.Name(), "/closed/", i), "1")
 		ok(t, "Keep", err)
 		closed = append(closed, k)
@@ -128,11 +129,11 @@ func TestClosedOverARestore(t *testing.T) {
 		}
 	}
 	if now := revisionOf(t, direct, again.Key()); now != made {
-		t.Errorf("what is kept again was deleted: it was made at revision %d, now at %d", made, now)
+		t.Errorf("a key that is kept again was deleted: its create revision was %d, now it is %d", made, now)
 	}
 }
 
-// revisionOf is where a key was made.
+// revisionOf returns a key's create revision.
 func revisionOf(t *testing.T, c *clientv3.Client, key string) int64 {
 	t.Helper()
 	got, err := c.Get(within(t), key)

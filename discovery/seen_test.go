@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// use looks at all changes, by Next or by View, until it is stopped.
+// use reads all changes, by Next or by View, until it is stopped.
 func use(t *testing.T, s *discovery.Subscription, next bool) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -33,8 +33,8 @@ func use(t *testing.T, s *discovery.Subscription, next bool) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// What followers have seen of a history that etcd has lost says nothing about the new one, whose
-// revisions are low: a drain waits for them, and ends when they have seen it.
+// etcd is wiped, and its new revisions are low. Followers have seen higher ones, but those do not
+// count: a drain still waits until the followers have seen it.
 func TestDrainAfterAWipe(t *testing.T) {
 	for name, next := range map[string]bool{"Next": true, "View": false} {
 		t.Run(name, func(t *testing.T) {

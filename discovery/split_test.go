@@ -70,8 +70,8 @@ func TestParseSplit(t *testing.T) {
 	}
 }
 
-// A split reaches the followers, alone and with the instances, and stays until it is removed. A
-// refused one changes nothing.
+// A split reaches the followers, by itself and together with the instances, and stays until it is
+// removed. A refused split changes nothing.
 func TestSplitFollowed(t *testing.T) {
 	c := clienttest.Shared(t)
 	put := func(s discovery.Split) error {
@@ -120,7 +120,8 @@ func TestSplitFollowed(t *testing.T) {
 	}
 }
 
-// Weights change a thousand times: followers end with the last, and see no empty view.
+// Weights change a thousand times. In the end followers have the last ones, and they never see an
+// empty view.
 func TestWeightsChangeAllTheTime(t *testing.T) {
 	c := clienttest.Shared(t)
 	key := "/fairlead/control/" + t.Name()

@@ -12,9 +12,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestThawedLeader: leaders stand still for longer than the TTL, one after the other, and revoke
-// the leases of living instances when they go on. No view loses an instance meanwhile. One that has
-// really ended goes.
+// TestThawedLeader: one leader after the other stands still for longer than the TTL. When it goes
+// on, it revokes the leases of living instances. No view loses an instance by that. One that has
+// ended does go.
 func TestThawedLeader(t *testing.T) {
 	for _, version := range []string{"3.5", "3.7"} {
 		t.Run(version, func(t *testing.T) {

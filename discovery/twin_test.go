@@ -11,9 +11,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A restored backup has the record of an earlier run of an instance, which has had another address
-// since. The instance can register only when the lease of that has ended, and no view is without it
-// meanwhile. An instance that does not register again goes, and what etcd has is shown.
+// A restored backup has the record of an earlier run of an instance, with another address. The
+// instance can register only when the earlier run's lease has ended. Until then views keep it. An
+// instance that does not register again goes, and views show the record that etcd has.
 func TestRestoredEarlierRun(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -63,7 +63,7 @@ func TestRestoredEarlierRun(t *testing.T) {
 // an element when a view has both runs of the silent one.
 func followEarlierRun(t *testing.T, s *discovery.Subscription) <-chan bool {
 	both := make(chan bool, 1)
-	known := make(map[string]string) // as one follows the changes by id
+	known := make(map[string]string) // what a program knows that follows the changes by id
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

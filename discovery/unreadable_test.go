@@ -55,8 +55,8 @@ func TestTTLBeyondTheServers(t *testing.T) {
 	}
 }
 
-// A user who may not read a service learns so from the problem, the status and the errors, until it
-// is allowed.
+// A user who may not read a service learns that from the problem, the status and the errors. When
+// reading is allowed, the view comes.
 func TestDirectoryOfALimitedUser(t *testing.T) {
 	_, app, root := limited(t, "elsewhere/")
 	var problems atomic.Int64
@@ -93,7 +93,7 @@ func TestDirectoryOfALimitedUser(t *testing.T) {
 	}
 }
 
-// When the client is closed under a directory, its views are no longer kept right.
+// When a directory's client is closed, its views become stale.
 func TestClientClosedUnderADirectory(t *testing.T) {
 	c := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	s := subscribe(t, directory(t, c))

@@ -8,8 +8,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A view that has had no change since it was listed shows what a wiped etcd has, although that etcd
-// has reached higher revisions meanwhile, and applies the operators' record there.
+// etcd is wiped and reaches higher revisions than before. A view that has had no change since it
+// was listed shows the new instances all the same. The operators' record of the old history no
+// longer applies.
 func TestWipedEtcdThatOvertook(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})

@@ -14,7 +14,7 @@ import (
 const noKey = "\x00"
 
 // Mutex is a lock that processes share through etcd. Contenders get it in the order in which they
-// asked. See [Session] for what its concurrent use means.
+// asked. The package documentation says what concurrent use means.
 type Mutex struct {
 	s      *Session
 	prefix string // with the final slash

@@ -24,8 +24,8 @@ var errOrphaned = errors.New("concurrency: the session was closed or orphaned")
 // for concurrent use. Its goroutines (one for the session, one for each key held or cleaned up) end
 // with [Session.Close]; [Session.Orphan] leaves those that still have work.
 //
-// It ends in one of two ways: the renewals end (ctx) and leave the lease to itself, or the lease
-// does (life), which ends the renewals too. Work that needs the lease alone goes on until life
+// It ends in one of two ways: either its renewals end, and the lease is left to itself, or the
+// lease ends, and the renewals with it. Work that needs only the lease goes on until the lease
 // ends.
 type Session struct {
 	client   *v3.Client

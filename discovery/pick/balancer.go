@@ -43,7 +43,7 @@ type Balancer struct {
 	poke   chan struct{}  // a new set is to be made
 	kinds  [kinds]average // the latency of each kind of calls, see Done.Kind
 	sub    *discovery.Subscription
-	loaded chan struct{} // closed when the instances are known, be there none
+	loaded chan struct{} // closed when the instances are known, even if there are none
 
 	making   sync.Mutex     // one set at a time; taken before mu
 	reported []SubsetStatus // to the hooks; guarded by making
@@ -180,7 +180,7 @@ func (b *Balancer) await(ctx context.Context, s *set) (*set, error) {
 	return s, nil
 }
 
-// Ready waits until the instances are known, be there none.
+// Ready waits until the instances are known, even if there are none.
 func (b *Balancer) Ready(ctx context.Context) error {
 	if b.err != nil {
 		return b.err

@@ -24,9 +24,9 @@
 // # Which instances are chosen from
 //
 // A balancer chooses among the instances of the view that do not drain. [WithSubset] takes a few of
-// them, other ones in each client; [WithZone] prefers nearby instances, zone by zone in an order.
-// An instance that fails several calls in a row is ejected for a while ([WithEjection], on by
-// default). With [WithWarmUp] an instance that appears later than the first gets its full share
+// them, different ones in each client; [WithZone] prefers nearby instances, zone by zone in an
+// order. An instance that fails several calls in a row is ejected for a while ([WithEjection], on
+// by default). With [WithWarmUp] an instance that appears later than the first gets its full share
 // only after a while.
 //
 // # Splits and filters
@@ -53,7 +53,8 @@
 // however long its deadline is. An instance that has answered nothing for a second while such calls
 // waited gets no new ones, until it answers one of them or [Ejection.Base] is over; then it gets
 // one to try. If it answers that one while the others still wait, they are taken for slow, and it
-// gets its share for ten minutes whatever waits. If all instances are so, all are called.
+// gets its share for ten minutes, whatever calls wait. If all instances are like this, all are
+// called.
 //
 // All this needs a policy that looks at latency, or [WithLatency].
 //

@@ -19,7 +19,7 @@ type Hooks struct {
 	Split func([]SubsetStatus)
 	// Attempt: an attempt of a call is over, or has an answer. Packages grpcdisc and httpdisc
 	// report theirs, other callers by [Done.Attempt]. It is called for each attempt, which makes
-	// each attempt dearer.
+	// each attempt cost more.
 	Attempt func(AttemptInfo)
 }
 

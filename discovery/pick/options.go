@@ -106,9 +106,9 @@ func WithSpillOver(outstanding int) Option {
 	}
 }
 
-// WithSubset picks from a subset of the instances only, see [Subset]. With [WithZone] that many are
-// taken of each zone, and that many of all others. A size of 0, the default, picks from all. The
-// client must not be empty: all clients would choose the same instances.
+// WithSubset picks from a subset of the instances only, see [Subset]. With [WithZone] the subset
+// has size instances of each zone, and size of all others. A size of 0, the default, picks from
+// all. The client must not be empty: all clients would choose the same instances.
 func WithSubset(client string, size int) Option {
 	return func(b *Balancer) {
 		if size < 0 || size > 0 && client == "" {

@@ -16,7 +16,7 @@ var ErrNoInstances = errors.New("pick: no instance")
 // NoInstancesError says why there is no instance to pick.
 type NoInstancesError struct {
 	Known      bool // the instances are known; if not, there was no answer yet
-	Registered int  // instances there are
+	Registered int  // the number of instances
 	Draining   int  // those of them that take no new calls
 	// Filter selects none of the rest, if it is not empty.
 	Filter discovery.Filter
