@@ -62,6 +62,7 @@ func sayer(a *command.App) func(string) {
 
 // serveAgent runs an agent until ctx ends.
 func serveAgent(ctx context.Context, a *command.App, c *clientv3.Client, o agent.Options) error {
+	frugal(a)
 	g, err := agent.Listen(c, o)
 	if err != nil {
 		return err
@@ -69,6 +70,7 @@ func serveAgent(ctx context.Context, a *command.App, c *clientv3.Client, o agent
 	for _, line := range g.Where() {
 		o.Say(line)
 	}
+	dropStart()
 	if err := g.Serve(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func serveAgent(ctx context.Context, a *command.App, c *clientv3.Client, o agent
 
 // collectAt is GOGC for the agent: it runs on every host, keeps much memory for long and makes
 // little garbage.
-const collectAt = 40
+const collectAt = 30
 
 // frugal saves memory, unless the environment sets GOGC.
 func frugal(a *command.App) {
@@ -109,7 +111,6 @@ func agentCommand(a *command.App) *cobra.Command {
 				return command.Usage(err)
 			}
 			ctx := cmd.Context()
-			frugal(a)
 			// The client outlives the signal: requests under way need it.
 			return a.Serve(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 				return serveAgent(ctx, a, c, o) // a signal that ends a service is not a failure
