@@ -96,7 +96,7 @@ func (c *changeset) show(rev int64, stale bool) {
 		history = old.history
 		if rev < old.revision {
 			history++
-			defer signal(f.acked) // what was announced is of the other history
+			defer f.acknowledge() // what was announced is of the other history
 		}
 	}
 	f.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -41,41 +42,82 @@ func WithAnnounce(id string) DirectoryOption {
 // watchersPrefix is the prefix of the announcements of a service's followers.
 func watchersPrefix(service string) string { return watchersBase + url.PathEscape(service) + "/" }
 
-// announce announces a feed: it writes the revision that the feed's subscriptions have seen.
-func (f *feed) announce(context.Context) {
-	k := f.announced()
-	if k == nil {
-		return
+// announcement is a feed's key among the watchers. Who has set held uses the rest: a goroutine that
+// announces, which ends when all is announced, since nearly always no instance drains; or that of
+// run in the end.
+type announcement struct {
+	held    atomic.Bool
+	acked   chan struct{} // a subscription has seen a view that is to be announced
+	kept    *Kept
+	history int   // of the views that were seen
+	done    int64 // the revision that is announced
+}
+
+// acknowledge has the revision announced that the feed's subscriptions have seen. It does not wait.
+func (f *feed) acknowledge() {
+	signal(f.watcher.acked)
+	if f.cluster.announcer != nil && f.watcher.held.CompareAndSwap(false, true) {
+		f.d.group.Go(f.announceSeen)
 	}
+}
+
+// announce announces a feed. It is the first to hold the announcement.
+func (f *feed) announce(ctx context.Context) {
+	if f.watcher.kept = f.announced(); f.watcher.kept != nil {
+		f.announceSeen(ctx)
+	}
+}
+
+// announceSeen writes the revision that the feed's subscriptions have seen, and ends when nothing
+// is left to be written. Its caller holds the announcement.
+func (f *feed) announceSeen(context.Context) {
+	a := &f.watcher
 	var late delayed
 	timer := time.NewTimer(never)
 	defer timer.Stop()
-	history := 0
-	for done := int64(0); ; {
+	for {
+		if len(late) == 0 && len(a.acked) == 0 {
+			a.held.Store(false)
+			if len(a.acked) == 0 && f.ctx.Err() == nil || !a.held.CompareAndSwap(false, true) {
+				return
+			}
+		}
 		select {
-		case <-f.acked:
-			if h := f.view.Load().history; h != history { // before f.seen, which may be newer
-				history, late, done = h, nil, 0
-				apart(func() { _ = k.Set(f.ctx, "0") })
+		case <-a.acked:
+			if h := f.view.Load().history; h != a.history { // before f.seen, which may be newer
+				a.history, late, a.done = h, nil, 0
+				_ = a.kept.Set(f.ctx, "0")
 			}
 			late.add(f.seen(), time.Now().Add(f.d.announceAfter))
-			timer.Reset(late.next())
 		case <-timer.C:
-			if seen := late.due(time.Now()); seen > done {
-				var err error
-				apart(func() { err = k.Set(f.ctx, strconv.FormatInt(seen, 10)) })
-				if err == nil {
-					done = seen
+			if seen := late.due(time.Now()); seen > a.done {
+				if a.kept.Set(f.ctx, strconv.FormatInt(seen, 10)) == nil {
+					a.done = seen
 				}
 			}
-			timer.Reset(late.next())
 		case <-f.ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), keep.WriteTry)
-			_ = k.Close(ctx) // else the key goes with its lease
-			cancel()
+			f.withdrawHeld()
 			return
 		}
+		timer.Reset(late.next())
 	}
+}
+
+// withdraw takes the announcement back when the feed's context has ended; a goroutine that announces
+// does it itself.
+func (f *feed) withdraw() {
+	if f.watcher.held.CompareAndSwap(false, true) {
+		f.withdrawHeld()
+	}
+}
+
+func (f *feed) withdrawHeld() {
+	if f.watcher.kept == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), keep.WriteTry)
+	defer cancel()
+	_ = f.watcher.kept.Close(ctx) // else the key goes with its lease
 }
 
 // announced makes the announcement; nil if f has ended. It tries again when that fails: an operator

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,34 @@ func TestAnnounceAfter(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// An announced service takes one goroutine: none waits for a drain.
+func TestAnnouncedGoroutines(t *testing.T) {
+	const services = 50
+	c := clienttest.Shared(t)
+	d := directory(t, c, discovery.WithAnnounce("me"))
+	follow := func(i int) {
+		if _, err := d.Subscribe(fmt.Sprint(t.Name(), i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	announced := func() (n int) {
+		r, err := c.Get(within(t), "/fairlead/watchers/"+t.Name(), clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(r.Count)
+	}
+	follow(0) // what all of them share
+	clienttest.Await(t, "the first is announced", func() bool { return announced() == 1 })
+	before := runtime.NumGoroutine()
+	for i := range services {
+		follow(1 + i)
+	}
+	clienttest.Await(t, "all are announced", func() bool { return announced() == 1+services })
+	// Some more may run for the requests.
+	clienttest.Await(t, "goroutines end", func() bool { return runtime.NumGoroutine()-before < services*3/2 })
 }
 
 // A user who may not write announcements can still follow services, and gets a problem that says

@@ -37,9 +37,8 @@ type feed struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	view    atomic.Pointer[View]
-	acked   chan struct{} // a subscription has seen a view that is to be announced
-	epoch   time.Time     // has a monotonic reading: clocks may jump
-	asOf    atomic.Int64  // nanoseconds since epoch: when the view was last known to be right
+	epoch   time.Time    // has a monotonic reading: clocks may jump
+	asOf    atomic.Int64 // nanoseconds since epoch: when the view was last known to be right
 
 	mu    sync.Mutex
 	tree  *btree.Map[string, *Instance] // by key
@@ -62,17 +61,21 @@ type feed struct {
 	controlRead *clientv3.Listing // the record as it was read; the watch goes on from it
 	controlNext time.Time         // when it is tried again, if it may not be read
 	plain       map[string]*Instance
+
+	watcher announcement // see drain.go
 }
 
 func newFeed(of *followed, c *cluster) *feed {
 	d, service := of.d, of.service
 	f := &feed{
-		d: d, of: of, cluster: c, service: service, prefix: d.format.Prefix(service), acked: make(chan struct{}, 1),
+		d: d, of: of, cluster: c, service: service, prefix: d.format.Prefix(service),
 		epoch: time.Now(),
 		tree:  new(btree.Map[string, *Instance]), subs: make(map[*track]struct{}), stale: true,
 		plain: make(map[string]*Instance), control: new(Control),
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())
+	f.watcher.acked = make(chan struct{}, 1)
+	f.watcher.held.Store(c.announcer != nil) // for announce
 	f.guard.Protection, f.guard.hold = d.protect, d.hold
 	if d.files != "" {
 		f.store = newStore(c.files(d.files), service)
@@ -81,6 +84,7 @@ func newFeed(of *followed, c *cluster) *feed {
 }
 
 func (f *feed) run(context.Context) {
+	defer f.withdraw()
 	defer f.end()
 	defer f.stop()
 	if f.store != nil {

@@ -90,7 +90,7 @@ func (s *Subscription) View() *View {
 			v = t.f.view.Load() // the caller does not use it
 		}
 		if v != nil && v.draining > 0 && t.looked(v) {
-			signal(t.f.acked)
+			t.f.acknowledge()
 		}
 	}
 	return shown
@@ -158,7 +158,7 @@ func (s *Subscription) settle() {
 // settle notes that the caller has done with its last change; s.mu is held.
 func (t *track) settle() {
 	if t.drains && t.returned > t.seen {
-		signal(t.f.acked)
+		t.f.acknowledge()
 	}
 	t.seen = t.returned
 }
