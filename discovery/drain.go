@@ -103,8 +103,8 @@ func (f *feed) announceSeen(context.Context) {
 	}
 }
 
-// withdraw takes the announcement back when the feed's context has ended; a goroutine that announces
-// does it itself.
+// withdraw takes the announcement back when the feed's context has ended; a goroutine that
+// announces does it itself.
 func (f *feed) withdraw() {
 	if f.watcher.held.CompareAndSwap(false, true) {
 		f.withdrawHeld()
