@@ -126,6 +126,9 @@ func (c *changeset) show(rev int64, stale bool) {
 		if !first && history != old.history {
 			t.forget(rev)
 		}
+		if !first && len(c.list) == 0 {
+			t.same(old.revision, rev)
+		}
 		if first || was != stale || len(c.list) > 0 || resaid {
 			t.s.poke()
 		}

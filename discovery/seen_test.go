@@ -105,3 +105,35 @@ func TestAnnouncedAgain(t *testing.T) {
 		t.Errorf("a follower that has not looked was waited for only for %v", took)
 	}
 }
+
+// A drain that changes nothing that followers are shown ends at once, since they have seen it: an
+// operator has drained the instance before, or an earlier drain was given up.
+func TestDrainOfADrained(t *testing.T) {
+	c := clienttest.Shared(t)
+	r, s := registrar(t, c), subscribe(t, directory(t, c, discovery.WithAnnounce("me")))
+	defer use(t, s, true)()
+	clienttest.Await(t, "the announcement", func() bool {
+		return value(t, c, "/fairlead/watchers/"+t.Name()+"/me") != ""
+	})
+	for what, before := range map[string]func(g *discovery.Registration) error{
+		"by an operator": func(*discovery.Registration) error {
+			return discovery.Drain(within(t), c, base(t), t.Name(), "a")
+		},
+		"by itself": func(g *discovery.Registration) error {
+			return g.Update(within(t), func(in *discovery.Instance) { in.State = discovery.Draining })
+		},
+	} {
+		g := register(t, r, orders(t, "a"))
+		ok(t, what, before(g))
+		clienttest.Await(t, what, func() bool { v := s.View(); return v != nil && v.Draining() == 1 })
+		began := time.Now()
+		ok(t, "Drain", g.Drain(within(t), clienttest.Long))
+		if took := time.Since(began); took > clienttest.Long/2 {
+			t.Errorf("drained %s before, it took %v", what, took)
+		}
+		ok(t, "Undrain", discovery.ChangeControl(within(t), c, t.Name(), func(ctl *discovery.Control) error {
+			ctl.Override("a", nil)
+			return nil
+		}))
+	}
+}

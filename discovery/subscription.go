@@ -163,6 +163,19 @@ func (t *track) settle() {
 	t.seen = t.returned
 }
 
+// same notes that a view shows what the one before did: whoever has seen that has seen it.
+func (t *track) same(before, rev int64) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if !t.s.begun || t.returned != before || len(t.pending) > 0 {
+		return
+	}
+	done := t.seen == before
+	if t.returned = rev; done {
+		t.settle()
+	}
+}
+
 // forget notes that revisions above rev were those of another history.
 func (t *track) forget(rev int64) {
 	t.s.mu.Lock()
@@ -231,9 +244,11 @@ func (s *Subscription) take() (c Change, ok bool) {
 	c.Relimited = s.last != nil && view.limits != s.limit
 	ok = ok || t != s.used || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit ||
 		c.Relimited
+	t.returned, t.drains = view.revision, view.draining > 0
 	if s.stale = c.Stale; ok {
 		s.used, s.last, s.split, s.limit = t, view, view.split, view.limits
-		t.returned, t.drains = view.revision, view.draining > 0
+	} else {
+		t.settle() // what came has gone again, and the caller waits for more
 	}
 	return c, ok
 }
