@@ -113,7 +113,9 @@ func (f *feed) fromFile() {
 		f.control = &Control{Split: rec.Split, Limits: rec.Limits}
 	}
 	c := f.begin()
-	c.now = rec.At // by the wall clock: processes share no other
+	if rec.At.Before(c.now) { // by the wall clock: processes share no other, and it may have been set back
+		c.now = rec.At
+	}
 	for key, in := range rec.Instances {
 		if in != nil && in.Validate() == nil {
 			in.Cluster = f.cluster.name
