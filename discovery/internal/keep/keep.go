@@ -21,6 +21,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"golang.org/x/time/rate"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -370,5 +371,21 @@ func (k *Keeper) Close() error {
 	if lapsed || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
+	if clientv3.Code(err) == codes.PermissionDenied { // for one of the keys, which goes with the lease
+		k.removeAll(ctx, id)
+	}
 	return err
+}
+
+// removeAll removes the keys under a lease one by one, as far as that is allowed.
+func (k *Keeper) removeAll(ctx context.Context, id clientv3.LeaseID) {
+	var removing sync.WaitGroup
+	for key := range k.entries { // nobody else uses them any more
+		k.slots <- struct{}{}
+		removing.Go(func() {
+			defer func() { <-k.slots }()
+			k.request(ctx, key, request{do: remove, lease: int64(id)}, closeTry)
+		})
+	}
+	removing.Wait()
 }

@@ -17,9 +17,11 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
 	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
@@ -194,6 +196,9 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 	k.mu.Unlock()
 	lapse := time.NewTimer(time.Duration(k.ttl) * time.Second)
 	defer lapse.Stop()
+	overdue := time.NewTimer(k.overdue())
+	defer overdue.Stop()
+	barred := make(chan struct{}, 1)
 	counting := time.NewTimer(time.Second) // by then this process is among them
 	defer counting.Stop()
 	again := time.NewTicker(refusedEvery)
@@ -210,6 +215,7 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 				return true
 			}
 			lapse.Reset(time.Duration(r.TTL) * time.Second)
+			overdue.Reset(k.overdue())
 			k.regain()
 			if ear.Hear(r.ResponseHeader, k.client.Lease) {
 				relapsed.Reset(rand.N(relapse.Spread))
@@ -219,10 +225,25 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 		case <-lapse.C:
 			k.lapse()
 		case <-k.expired: // a wiped etcd, say: the next renewal would say so too
-			if k.unknown(ctx, h.id) {
+			switch err := k.ask(ctx, h.id); {
+			case errors.Is(err, rpctypes.ErrLeaseNotFound):
 				k.leaseGone()
 				return true
+			case clientv3.Code(err) == codes.PermissionDenied:
+				signal(barred)
 			}
+		case <-overdue.C:
+			overdue.Reset(k.overdue())
+			if follow.Reachable(k.client) {
+				k.group.Go(func(ctx context.Context) {
+					if clientv3.Code(k.ask(ctx, h.id)) == codes.PermissionDenied {
+						signal(barred)
+					}
+				})
+			}
+		case <-barred: // the keys move to another lease, before this one ends
+			k.leaseGone()
+			return false
 		case <-counting.C:
 			k.count()
 			counting.Reset(countEvery)
@@ -239,14 +260,20 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 	}
 }
 
-// unknown reports that etcd does not know a lease. The answer to a request may be about an earlier
-// one.
-func (k *Keeper) unknown(ctx context.Context, id clientv3.LeaseID) bool {
+// ask asks etcd what is wrong with a lease. The answer to a request may be about an earlier one.
+//
+// etcd refuses to renew a lease, or to put a key under it, for a user who may not write one of its
+// keys any more: all keys of this process would go because one is forbidden. Only the forbidden one
+// does if the others move to another lease before the renewals have been missing for too long.
+func (k *Keeper) ask(ctx context.Context, id clientv3.LeaseID) error {
 	ctx, cancel := context.WithTimeout(ctx, WriteTry)
 	defer cancel()
 	_, err := k.client.KeepAliveOnce(ctx, id)
-	return errors.Is(err, rpctypes.ErrLeaseNotFound)
+	return err
 }
+
+// overdue is how long a renewal may be missing before etcd is asked why: three are due in a TTL.
+func (k *Keeper) overdue() time.Duration { return time.Duration(k.ttl) * time.Second / 2 }
 
 // watchAll watches all spans from rev on, and later ones, until it is stopped.
 func (k *Keeper) watchAll(ctx context.Context, rev int64) (stop func()) {

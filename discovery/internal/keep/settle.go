@@ -150,6 +150,11 @@ func (k *Keeper) request(ctx context.Context, key string, q request, limit time.
 		Then(clientv3.OpPut(key, string(q.value), clientv3.WithLease(clientv3.LeaseID(q.lease)))).
 		Else(clientv3.OpGet(key)).
 		Commit()
+	if clientv3.Code(err) == codes.PermissionDenied &&
+		clientv3.Code(k.ask(ctx, clientv3.LeaseID(q.lease))) == codes.PermissionDenied {
+		signal(k.expired) // another key is forbidden; this one may be put under the next lease
+		return result{err: err}
+	}
 	if err != nil {
 		return failed(err)
 	}
