@@ -229,7 +229,7 @@ var mutants = []mutant{
 		new: "clientv3.Compare(clientv3.CreateRevision(key), \">\", id-id)", pkg: service, tests: "KeepForeign"},
 	{name: "guard: nothing is held after an outage", file: "discovery/guard.go",
 		old: "if now.Before(g.until) && !in.IsDraining() {",
-		new: "if now.Before(g.returned) && !in.IsDraining() {", pkg: service, tests: "Hold"},
+		new: "if now.Before(g.returned) && !in.IsDraining() {", pkg: service, tests: "VanishedInstances"},
 	{name: "guard: all may vanish together", file: "discovery/guard.go",
 		old: "if g.went <= max(int(g.Share*float64(g.base)), g.Least) {",
 		new: "if g.went <= max(g.base, g.Least) {", pkg: service, tests: "Protection"},
