@@ -75,9 +75,9 @@ func (s *leaderless) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	return resp, s.write(puts...)
 }
 
-// TestAbandonedWrite: the caller of a refused write gives up, and the write is not sent again with
-// those that travelled with it: its caller may have written something else meanwhile.
-func TestAbandonedWrite(t *testing.T) {
+// TestAbandonedWriteIsNotSentAgain: a write was refused together with others. Its caller gives up,
+// and may write something else then. When the others are sent again, this write is not.
+func TestAbandonedWriteIsNotSentAgain(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	s := &leaderless{hold: make(chan struct{}), values: map[string]string{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

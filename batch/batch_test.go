@@ -81,7 +81,7 @@ func TestSameAnswers(t *testing.T) {
 }
 
 // Operations that do not travel together work as without the package.
-func TestTheRest(t *testing.T) {
+func TestOtherOperationsGoAlone(t *testing.T) {
 	c := clienttest.Shared(t)
 	kv := batch.NewKV(c, nil)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -117,7 +117,7 @@ func TestTheRest(t *testing.T) {
 }
 
 // Reads gather while others are under way, each kind by itself.
-func TestGathering(t *testing.T) {
+func TestReadsGatherWhileOthersAreUnderWay(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	g := newGate(clienttest.Shared(t))
 	kv := batch.NewKV(g)
@@ -168,7 +168,7 @@ func TestGathering(t *testing.T) {
 
 // A caller leaves when its context ends; the others get their answers. When all have left,
 // the transaction is given up.
-func TestContexts(t *testing.T) {
+func TestCallersLeaveWhenTheirContextsEnd(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	g := newGate(clienttest.Shared(t))
 	kv := batch.NewKV(g)
@@ -207,7 +207,7 @@ func TestContexts(t *testing.T) {
 }
 
 // A write that was acknowledged before a read began is seen by it.
-func TestLinearizable(t *testing.T) {
+func TestLinearizableReadsSeeAcknowledgedWrites(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	kv := batch.NewKV(c, batch.WithWrites())
@@ -239,7 +239,7 @@ func TestLinearizable(t *testing.T) {
 				return
 			}
 			if last = r.Kvs[0].ModRevision; last < least {
-				t.Errorf("read revision %d after %d was known", last, least)
+				t.Errorf("read revision %d after %d was acknowledged", last, least)
 				return
 			}
 		}
@@ -250,7 +250,7 @@ func TestLinearizable(t *testing.T) {
 }
 
 // A server may allow fewer operations in a transaction; no caller notices.
-func TestSmallTransactionsOnly(t *testing.T) {
+func TestServerWithFewOperationsInATransaction(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-txn-ops=10"}})
 	m := &methods{}
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: clientv3.Hooks{Attempt: m.count}})

@@ -19,7 +19,7 @@ import (
 )
 
 // A caller who lacks the permission for a key gets that error, and no other caller does.
-func TestOwnErrors(t *testing.T) {
+func TestErrorsReachTheirOwnCallersOnly(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	root := clienttest.Dial(t, cl.Endpoints()...)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -76,12 +76,12 @@ func TestOwnErrors(t *testing.T) {
 	singly := m.of("KV.Range")
 	rounds(10)
 	if more := m.of("KV.Range") - singly; more > 500 {
-		t.Errorf("refused keys go on to spoil transactions: of 960 reads, %d travelled alone", more)
+		t.Errorf("refused keys keep spoiling transactions: of 960 reads, %d travelled alone", more)
 	}
 }
 
 // Without a quorum serializable reads are answered, and linearizable ones wait for it.
-func TestNoQuorum(t *testing.T) {
+func TestLinearizableReadsWaitForTheQuorum(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	left := cl.Members()[0]
 	c := clienttest.Dial(t, left.Endpoint)
@@ -123,7 +123,7 @@ func TestNoQuorum(t *testing.T) {
 }
 
 // When no member is there, each read waits or fails at once, as its own context says.
-func TestNoMember(t *testing.T) {
+func TestReadsWithoutAMemberEndWithTheirContexts(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cl.Endpoints()...)
@@ -236,7 +236,7 @@ func TestWrites(t *testing.T) {
 // once. The client holds writes back as soon as no member answers (for 20 ms, say, on a quick
 // server), so on a busy machine some may not have been sent when the connection ends; those succeed
 // after it.
-func TestLostAnswers(t *testing.T) {
+func TestWritesWithLostAnswersAreNotRepeated(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	m := &methods{}
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: clientv3.Hooks{Attempt: m.count}})
@@ -287,7 +287,7 @@ func TestLostAnswers(t *testing.T) {
 }
 
 // A server may take smaller requests; no caller notices.
-func TestSmallRequestsOnly(t *testing.T) {
+func TestServerWithSmallRequests(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-request-bytes=200000"}})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	kv := batch.NewKV(c, batch.WithWrites())
@@ -325,7 +325,7 @@ func (s *stuck) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, er
 }
 
 // Reads do not wait for a member that does not answer; they are sent a second time.
-func TestSentTwice(t *testing.T) {
+func TestReadsOfASilentMemberAreSentAgain(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	s := &stuck{KV: clienttest.Shared(t), ended: make(chan error, 1)}
 	kv := batch.NewKV(s)
@@ -343,8 +343,8 @@ func TestSentTwice(t *testing.T) {
 	}
 }
 
-// A member that freezes fails no read of those that travel together.
-func TestFrozenMember(t *testing.T) {
+// A frozen member makes no read fail that travelled with others.
+func TestFrozenMemberFailsNoRead(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	kv := batch.NewKV(c)

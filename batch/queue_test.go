@@ -6,9 +6,9 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// TestLeaving: a caller that leaves a waiting group takes its operation along, and the others find
-// their answers in the remaining places.
-func TestLeaving(t *testing.T) {
+// TestLeavingCallerTakesItsOperationAlong: a caller leaves a waiting group, and its operation is
+// not sent. The others find their answers in the remaining places.
+func TestLeavingCallerTakesItsOperationAlong(t *testing.T) {
 	q := newQueue(nil, true)
 	join := func(key string) (*group, int) {
 		op := clientv3.OpPut(key, "v")
@@ -20,7 +20,7 @@ func TestLeaving(t *testing.T) {
 		}
 	}
 	q.mu.Lock()
-	q.busy = maxSlots // however long this takes, the group goes no other way
+	q.busy = maxSlots // the group is sent only by take below, however long this takes
 	q.mu.Unlock()
 	var places []int
 	var g *group
@@ -34,7 +34,7 @@ func TestLeaving(t *testing.T) {
 	q.leave(g, places[3])
 	q.leave(g, places[1])
 	if again, _ := join("b"); again != g {
-		t.Error("the key of a write that left is taken")
+		t.Error("the key of a write that left still counts as written")
 	}
 	q.mu.Lock()
 	sent, _ := q.take()
@@ -49,7 +49,7 @@ func TestLeaving(t *testing.T) {
 	}
 	for i, key := range want {
 		if got := string(g.ops[g.place(i)].KeyBytes()); got != key {
-			t.Errorf("the %d-th finds %s, it asked for %s", i, got, key)
+			t.Errorf("the caller with place %d finds %s, but asked for %s", i, got, key)
 		}
 	}
 	g.cancel()
@@ -59,6 +59,6 @@ func TestLeaving(t *testing.T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if sent, _ := q.take(); sent != nil {
-		t.Error("a group is sent for nobody")
+		t.Error("a group without callers is sent")
 	}
 }
