@@ -30,7 +30,7 @@ func putAt(f *feed, i int) *clientv3.WatchResponse {
 	return &clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, Events: []*clientv3.Event{{Kv: kv}}}
 }
 
-// BenchmarkApply is what one event costs the copy: the tree, the history, and publishing.
+// BenchmarkApply measures what one event costs the copy: the tree, the history, and publishing.
 func BenchmarkApply(b *testing.B) {
 	f := still(10_000)
 	b.ReportAllocs()
@@ -41,7 +41,7 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// BenchmarkFanOut is what one event costs with so many watches that all have it delivered.
+// BenchmarkFanOut measures what one event costs when it is delivered to so many watches.
 func BenchmarkFanOut(b *testing.B) {
 	for _, n := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -169,8 +169,8 @@ func TestReplaceKeepsMemory(t *testing.T) {
 	})
 }
 
-// A kept key refers to nothing that it came with.
-func TestOwn(t *testing.T) {
+// A key in the copy shares no memory with the response that it came in.
+func TestKeptKeySharesNoMemory(t *testing.T) {
 	buf := []byte("keyvalue")
 	kv := own(&mvccpb.KeyValue{Key: buf[:3], Value: buf[3:], Lease: 7, Version: 3})
 	copy(buf, "xxxxxxxx")
@@ -194,7 +194,7 @@ func TestHistoryModel(t *testing.T) {
 		var all []*batch
 		rev := int64(10)
 		h.restart(rev)
-		begin := 0 // of the history that is known event by event
+		begin := 0 // the first batch from which the history is complete
 		for range 100 {
 			if r.IntN(20) == 0 {
 				rev += r.Int64N(20) - 10
@@ -232,18 +232,19 @@ func TestHistoryModel(t *testing.T) {
 				if !ok {
 					continue
 				}
-				// All events from this revision on, and known one by one, are in n and after.
+				// The history has all events from begin on, so those from this revision on are in n
+				// and later.
 				for i := begin; i < len(all); i++ {
 					if all[i].rev >= from && uint64(i) < n {
-						t.Fatalf("seed %d: from %d on begins at %d, leaving out %d", seed, from, n, i)
+						t.Fatalf("seed %d: the events from %d on begin at %d, without %d", seed, from, n, i)
 					}
 				}
 				if n < uint64(begin) || n < h.first {
-					t.Fatalf("seed %d: from %d on begins at %d, before %d", seed, from, n, begin)
+					t.Fatalf("seed %d: the events from %d on begin at %d, before %d", seed, from, n, begin)
 				}
 			}
 			if _, ok := h.find(rev + 1); !ok {
-				t.Fatalf("seed %d: what comes is not found", seed)
+				t.Fatalf("seed %d: the next revision is not found", seed)
 			}
 		}
 	}
@@ -275,7 +276,7 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-func TestSound(t *testing.T) {
+func TestVersionsWhoseProgressCanBeBelieved(t *testing.T) {
 	for version, want := range map[string]bool{
 		"3.4.30": false, "3.4.31": true, "3.5.12": false, "3.5.13": true, "3.5.21": true, "3.6.0": true, "3.7.3": true,
 		"3.3.99": false,
@@ -287,8 +288,8 @@ func TestSound(t *testing.T) {
 	}
 }
 
-// TestSameRevisionOtherValue: a restored cluster can have another value at the same revisions, and
-// an event of a revision that is in already says nothing new.
+// TestSameRevisionOtherValue: a restored cluster can have another value at the same revisions. An
+// event of a revision that the copy has already changes nothing.
 func TestSameRevisionOtherValue(t *testing.T) {
 	kv := func(value string) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: []byte("k"), Value: []byte(value), ModRevision: 5, CreateRevision: 5, Version: 1}

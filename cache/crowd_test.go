@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestSharedQuorumRead: many reads at the same time cost etcd few, and none shares one that
-// began before it.
+// TestSharedQuorumRead: many reads at the same time need few reads of etcd. None of them uses one
+// that began earlier than itself.
 func TestSharedQuorumRead(t *testing.T) {
 	c := clienttest.Shared(t)
 	within := clienttest.Within(t, clienttest.Long)

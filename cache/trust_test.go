@@ -54,7 +54,7 @@ func TestProgressDecides(t *testing.T) {
 	}
 	ca.trust.members.Store(&none)
 	if !ca.trust.nobody() {
-		t.Error("somebody's word is good")
+		t.Error("a member is believed")
 	}
 	for i := range 20 {
 		round(i)

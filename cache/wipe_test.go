@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A copy that has had no change since it was listed shows what a wiped etcd has, although that etcd
-// has reached higher revisions meanwhile; so does a copy of nothing.
+// A copy that has had no change since it was listed shows what a wiped etcd has, even if that etcd
+// has meanwhile reached higher revisions. So does an empty copy.
 func TestWipedEtcdThatOvertook(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
