@@ -110,7 +110,7 @@ func TestDraining(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if one.calls.Load() != before {
-		t.Error("it got calls")
+		t.Error("the draining instance got calls")
 	}
 	close(one.hold)
 	close(two.hold)
@@ -122,7 +122,7 @@ func TestDraining(t *testing.T) {
 }
 
 // An instance that answers with Unavailable is left out after a few calls; a killed one at once.
-func TestFailing(t *testing.T) {
+func TestFailingInstanceIsLeftOut(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
 	servers := []*server{serve(t), serve(t), serve(t)}
@@ -261,7 +261,7 @@ func TestOtherResolver(t *testing.T) {
 		t.Error(err)
 	}
 	s.grpc.Stop()
-	clienttest.Await(t, "a call says that nobody is there", func() bool {
+	clienttest.Await(t, "a call fails with Unavailable", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_, err := call(ctx, cc)
@@ -269,9 +269,9 @@ func TestOtherResolver(t *testing.T) {
 	})
 }
 
-// A new service config, or none of an endpoint for a while, takes effect without a failed
-// call that waits.
-func TestChangedConfig(t *testing.T) {
+// A new service config takes effect, and so does a state without endpoints. No call that waits
+// fails meanwhile.
+func TestChangedConfigFailsNoCallThatWaits(t *testing.T) {
 	one, two := serve(t), serve(t)
 	r := manual.NewBuilderWithScheme("test")
 	cc, err := grpc.NewClient(

@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A service moves to the second cluster and back, and stays while its etcd is away, under calls:
-// none fails.
+// A service moves to the second cluster and back while calls run, and its instances stay while its
+// etcd is away. No call fails.
 func TestFallback(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	own, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)

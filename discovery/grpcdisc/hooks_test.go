@@ -21,7 +21,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// attempts are those that a hook got, in words.
+// attempts are the attempts that a hook got, as text.
 type attempts struct {
 	mu     sync.Mutex
 	counts map[string]int
@@ -87,7 +87,7 @@ func TestAttemptsAreReported(t *testing.T) {
 	clienttest.Await(t, "the error of a call that is not repeated names the instance", func() bool {
 		_, err := call(within(t), plain)
 		return status.Code(err) == codes.Unavailable &&
-			strings.Contains(err.Error(), "told to (tried: bad at "+bad.addr)
+			strings.Contains(err.Error(), "as the test wants (tried: bad at "+bad.addr)
 	})
 	clienttest.Await(t, "it is ejected", func() bool {
 		if _, err := call(within(t), plain); err != nil && status.Code(err) != codes.Unavailable {
@@ -118,7 +118,7 @@ func TestAttemptsAreReported(t *testing.T) {
 	}
 }
 
-// A lone instance that starts anew is waited for.
+// Calls wait for a lone instance that restarts.
 func TestOneInstanceIsNotLeftOut(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := serve(t)
@@ -134,7 +134,7 @@ func TestOneInstanceIsNotLeftOut(t *testing.T) {
 	}()
 	select {
 	case err := <-ended:
-		t.Fatalf("it was not waited for: %v", err)
+		t.Fatalf("the call did not wait for it: %v", err)
 	case <-time.After(300 * time.Millisecond):
 	}
 	again := serveAt(t, s.addr)
@@ -142,7 +142,7 @@ func TestOneInstanceIsNotLeftOut(t *testing.T) {
 		t.Error(err)
 	}
 	if again.calls.Load() == 0 {
-		t.Error("another one answered")
+		t.Error("another instance answered")
 	}
 }
 

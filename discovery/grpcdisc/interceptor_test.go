@@ -26,7 +26,7 @@ import (
 
 const check = "/grpc.health.v1.Health/Check"
 
-// sightings sees which caller's attempts go to an instance, from when it is frozen on.
+// sightings notes whose attempts reach an instance from the moment that it is frozen.
 type sightings struct {
 	to     string
 	frozen *atomic.Bool
@@ -70,11 +70,11 @@ func connectWith(
 	return cc
 }
 
-// One of three processes freezes under load. Each caller meets it at most once: with attempts no
-// call fails, without them only those that had to wait for their deadline.
+// One of three processes freezes under load. Each caller meets it at most once. With repeated
+// attempts no call fails; without them only calls fail that waited until their deadline.
 func TestFrozenProcess(t *testing.T) {
-	// More than a living one takes on a busy machine: else that is ejected in the frozen one's
-	// place. What is ejected stays so, however long the calls after it take.
+	// More than a running process needs on a busy machine: otherwise that would be ejected instead
+	// of the frozen one. An ejected process stays ejected, however long later calls take.
 	const limit, ejection = 5 * time.Second, `"ejection":{"base":"1h"}`
 	for _, name := range []string{grpcdisc.RoundRobin, grpcdisc.P2C, grpcdisc.Weighted} {
 		for _, with := range []bool{true, false} {
@@ -142,8 +142,8 @@ func TestFrozenProcess(t *testing.T) {
 	}
 }
 
-// A caller in a hurry discredits no instance, whatever the policy.
-func TestHurry(t *testing.T) {
+// A short deadline discredits no instance, whatever the policy.
+func TestShortDeadlineBlamesNoInstance(t *testing.T) {
 	for _, name := range []string{grpcdisc.RoundRobin, grpcdisc.P2C} {
 		t.Run(name, func(t *testing.T) {
 			c := clienttest.Shared(t)
@@ -270,7 +270,7 @@ func TestHedging(t *testing.T) {
 			t.Errorf("%v, %v, %v", resp, header, err)
 		}
 		if time.Since(begin) >= takes {
-			t.Error("it waited for the slow one")
+			t.Error("the call waited for the slow instance")
 		}
 	}
 	if n := slow.calls.Load() - before; n == 0 || n > 20 {

@@ -16,8 +16,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A hedge that gets to run when its call has been answered leaves the reply alone, which is the
-// caller's then. The race detector sees it.
+// A hedge that runs only after its call was answered leaves the reply alone, since that belongs to
+// the caller then. The race detector would report a write.
 func TestHedgeAfterTheAnswer(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -43,8 +43,8 @@ func TestHedgeAfterTheAnswer(t *testing.T) {
 	}
 }
 
-// An attempt that lost encodes the request when its call has returned, and the caller has changed
-// the request by then. The race detector sees it.
+// A losing attempt encodes the request after its call has returned, when the caller has already
+// changed the request. The race detector would report a read of the caller's request.
 func TestRequestIsTheCallersAgain(t *testing.T) {
 	for name, option := range map[string]grpcdisc.InterceptorOption{
 		"hedge": grpcdisc.WithHedging(time.Millisecond), "limit": grpcdisc.WithAttemptTimeout(50 * time.Millisecond),
@@ -89,7 +89,7 @@ func TestRequestIsTheCallersAgain(t *testing.T) {
 	}
 }
 
-// credentials hold one call up before it is sent, whatever becomes of its context.
+// credentials hold up one call before it is sent, even if its context ends.
 type credentials struct {
 	next          atomic.Bool
 	reached, open chan struct{}

@@ -61,8 +61,8 @@ func registrar(t testing.TB, c *clientv3.Client) *discovery.Registrar {
 	return r
 }
 
-// server is a real gRPC server that answers health checks, or, as a test sets it, slowly or with an
-// error.
+// server is a real gRPC server that answers health checks. A test can make it slow, or let it
+// answer with an error.
 type server struct {
 	addr     string
 	grpc     *grpc.Server
@@ -72,7 +72,7 @@ type server struct {
 	brief    atomic.Bool   // streams end at once
 	takes    atomic.Int64  // how long a call takes, in nanoseconds
 	hold     chan struct{} // calls with the service "hold" wait for it to be closed
-	held     chan struct{} // gets one for each of them
+	held     chan struct{} // gets an element for each of them
 }
 
 type counting struct {
@@ -117,7 +117,7 @@ func serveAt(t testing.TB, addr string) *server {
 				}
 				<-time.After(time.Duration(s.takes.Load())) // it does not notice that nobody waits any more
 				if s.fails.Load() {
-					return nil, status.Error(codes.Unavailable, "told to")
+					return nil, status.Error(codes.Unavailable, "as the test wants")
 				}
 				return next(ctx, req)
 			},
@@ -190,7 +190,7 @@ func call(ctx context.Context, cc *grpc.ClientConn, opts ...grpc.CallOption) (ad
 	return p.Addr.String(), nil
 }
 
-// spread counts who answers n calls; "" stands for those that a dying server did not.
+// spread counts who answers n calls; "" stands for calls that a dying server did not answer.
 func spread(t testing.TB, cc *grpc.ClientConn, n int) map[string]int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), clienttest.Long)

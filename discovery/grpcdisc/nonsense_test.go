@@ -17,8 +17,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// Each invalid argument is an error of Build and of the calls that says so, and none panics.
-func TestNonsense(t *testing.T) {
+// For each invalid argument Build and the calls return an error that names it. Nothing panics.
+func TestInvalidArgumentsAreErrors(t *testing.T) {
 	d := directory(t, clienttest.Shared(t))
 	for what, b := range map[string]*grpcdisc.Builder{
 		"is nil":                       grpcdisc.NewBuilder(nil),

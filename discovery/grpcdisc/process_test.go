@@ -18,7 +18,7 @@ import (
 // processEnv makes the test's program a server.
 const processEnv = "FAIRLEAD_GRPCDISC_SERVER"
 
-// process serves until its standard input ends, and says where.
+// process serves until its standard input ends, and prints its address.
 func process() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

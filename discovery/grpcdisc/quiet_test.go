@@ -15,8 +15,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A process is frozen, and the calls have no deadline. Of a caller who makes one call after the
-// other one comes to it and no other, and gets its answer in the end.
+// A process is frozen, and the calls have no deadline. Callers make one call after the other. Of
+// each caller at most one call comes to the frozen process, and it is answered in the end.
 func TestFrozenProcessWithoutDeadline(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)

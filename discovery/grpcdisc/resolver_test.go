@@ -94,11 +94,11 @@ func TestState(t *testing.T) {
 		t.Errorf("%+v", s.Addresses)
 	}
 	if grpcdisc.Instance(nil) != nil {
-		t.Error("an instance from nothing")
+		t.Error("no attributes gave an instance")
 	}
 	if !s.Endpoints[0].Attributes.Equal(s.Endpoints[0].Attributes) ||
 		s.Endpoints[0].Attributes.Equal(s.Endpoints[1].Attributes) {
-		t.Error("attributes do not compare")
+		t.Error("attributes are compared wrongly")
 	}
 	err = full.Update(within(t), func(in *discovery.Instance) { in.Metadata = map[string]string{"k": "w"} })
 	if err != nil {
@@ -134,7 +134,7 @@ func TestBuildRefuses(t *testing.T) {
 }
 
 // A service that has no instances fails calls at once, unless they wait.
-func TestEmpty(t *testing.T) {
+func TestServiceWithoutInstancesFailsCallsAtOnce(t *testing.T) {
 	for _, name := range []string{grpcdisc.P2C, "round_robin"} {
 		t.Run(name, func(t *testing.T) {
 			c := clienttest.Shared(t)
@@ -151,7 +151,7 @@ func TestEmpty(t *testing.T) {
 			}
 			fails()
 			if name == grpcdisc.P2C { // the other does not say what resolvers report
-				clienttest.Await(t, "the error says what there is", func() bool {
+				clienttest.Await(t, "the error has the number of instances", func() bool {
 					_, err := call(within(t), cc)
 					return strings.Contains(err.Error(), "no instance to call: 0 registered")
 				})
@@ -175,7 +175,7 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-// A connection made while etcd is away waits for nothing, says why calls fail, and works once
+// A connection can be made while etcd is away. Its calls fail with the reason, and succeed once
 // etcd is back.
 func TestEtcdAway(t *testing.T) {
 	etcdtest.CheckLeaks(t)

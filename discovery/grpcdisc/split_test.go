@@ -128,7 +128,7 @@ func TestSplitWhileCallsRun(t *testing.T) {
 						canaries++
 					}
 				}
-				// five standard deviations of what chance does
+				// five standard deviations
 				if margin := 5 * math.Sqrt(n*want*(1-want)); math.Abs(float64(canaries)-n*want) > margin {
 					t.Errorf("%s: %d of %d went to v2", split, canaries, n)
 				}
@@ -177,7 +177,7 @@ func TestFilter(t *testing.T) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, `"filter":"color=red"`))); err == nil ||
 		!strings.Contains(err.Error(), "color") {
-		t.Errorf("a filter that is none: %v", err)
+		t.Errorf("an invalid filter: %v", err)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestControlChangesAllTheTime(t *testing.T) {
 		return of[addr], err
 	}
 	var writers, operators sync.WaitGroup
-	for w := range 4 { // a program that knows no bounds
+	for w := range 4 { // a program that makes changes without a pause
 		writers.Go(func() {
 			for i := range 400 {
 				value := fmt.Sprintf(

@@ -14,8 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A service moves to the second cluster and back, and stays while its etcd is away, while requests
-// run: none fails.
+// A service moves to the second cluster and back while requests run, and its instances stay while
+// its etcd is away. No request fails.
 func TestFallback(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	own, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)

@@ -155,7 +155,7 @@ func TestHedging(t *testing.T) {
 }
 
 // The error of a request has the result of each attempt.
-func TestErrorsTellAttempts(t *testing.T) {
+func TestErrorsNameEachAttempt(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t))
 	one, two := serve(t, "a"), serve(t, "b")
 	register(t, r, one)

@@ -14,8 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A caller that has its answer and has closed it owns its request again, while the attempt that
-// lost goes on: what that sends is what was asked for, and it asks for no further body.
+// A caller that has closed its answer owns its request again, although a losing attempt still runs.
+// That attempt sends the request as it was, and asks for no further body.
 func TestRequestIsTheCallersAgain(t *testing.T) {
 	for name, option := range map[string]httpdisc.Option{
 		"hedge": httpdisc.WithHedging(time.Millisecond),
@@ -63,13 +63,13 @@ func TestRequestIsTheCallersAgain(t *testing.T) {
 				t.Errorf("the caller was asked for %d further bodies", n)
 			}
 			close(slow.open)
-			req.Method, req.Body, req.GetBody = "GET", nil, nil // beside the rest of the attempt
+			req.Method, req.Body, req.GetBody = "GET", nil, nil // while the attempt goes on
 			clienttest.Receive(t, "the end of the attempt that lost", slow.done)
 		})
 	}
 }
 
-// holding holds one request up before it is sent, whatever becomes of its context.
+// holding holds up one request before it is sent, even if its context ends.
 type holding struct {
 	next    atomic.Bool
 	reached chan *http.Request

@@ -67,7 +67,7 @@ func serve(t testing.TB, name string, h ...http.HandlerFunc) *server {
 		case len(h) > 0:
 			h[0](w, r)
 		case status != 0:
-			http.Error(w, name+" is told to", int(status))
+			http.Error(w, name+" answers so because the test wants it", int(status))
 		default:
 			io.WriteString(w, r.Method+" "+r.URL.RequestURI()+" "+string(body))
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Invalid arguments are errors that name them, and nothing panics.
-func TestNonsense(t *testing.T) {
+func TestInvalidArgumentsAreErrors(t *testing.T) {
 	d := discovery.NewDirectory(clienttest.Shared(t))
 	t.Cleanup(func() { d.Close() })
 	for what, tr := range map[string]*httpdisc.Transport{

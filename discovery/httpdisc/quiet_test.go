@@ -17,8 +17,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A process is frozen, and the requests, which are not repeated, have no deadline. Of a caller who
-// makes one request after the other one comes to it and no other, and gets its answer in the end.
+// A process is frozen, and the requests, which are not repeated, have no deadline. Callers make one
+// request after the other. Of each caller at most one request comes to the frozen process, and it
+// is answered in the end.
 func TestFrozenProcessWithoutDeadline(t *testing.T) {
 	var servers []*clienttest.Process
 	for range 3 {

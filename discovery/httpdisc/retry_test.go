@@ -17,7 +17,7 @@ import (
 )
 
 // A repeatable request is repeated on another instance, with its body.
-func TestRetry(t *testing.T) {
+func TestRepeatableRequestGoesToAnotherInstance(t *testing.T) {
 	r, tr := setup(
 		t,
 		clienttest.Shared(t),
@@ -77,7 +77,7 @@ func TestRetry(t *testing.T) {
 	good.status.Store(http.StatusBadGateway)
 	before := good.calls.Load() + bad.calls.Load()
 	if _, text, status, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); status < 502 ||
-		!strings.Contains(text, "told to") ||
+		!strings.Contains(text, "the test wants it") ||
 		err != nil {
 		t.Errorf("%v %v %v", text, status, err)
 	}
@@ -98,7 +98,7 @@ func TestRetry(t *testing.T) {
 }
 
 // One of three is killed under load: no repeatable request is lost.
-func TestKilled(t *testing.T) {
+func TestKilledInstanceLosesNoRepeatableRequest(t *testing.T) {
 	for name, p := range map[string]pick.Policy{
 		"RoundRobin": pick.RoundRobin(), "P2C": pick.P2C(), "Hash": pick.Hash(),
 	} {
@@ -188,9 +188,9 @@ func TestDraining(t *testing.T) {
 	resp.Body.Close()
 }
 
-// A cancelled request ends at once, is not repeated, and blames no instance; one that reaches its
-// deadline does.
-func TestContext(t *testing.T) {
+// A cancelled request ends at once, is not repeated, and blames no instance. A request that reaches
+// its deadline blames its instance.
+func TestCancelledRequestEndsAtOnceAndBlamesNobody(t *testing.T) {
 	r, tr := setup(
 		t,
 		clienttest.Shared(t),
@@ -251,7 +251,7 @@ func TestCallersMistakes(t *testing.T) {
 		bad := request(t, within(t), "PUT", "http://orders/x", nil)
 		bad.Header["Not A Header"] = []string{"x"}
 		if _, err := tr.RoundTrip(bad); err == nil {
-			t.Fatal("a header that is none was sent")
+			t.Fatal("an invalid header was sent")
 		}
 		tooLarge := http.MaxBytesReader(nil, io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20))), 10)
 		if resp, err := tr.RoundTrip(request(t, within(t), "PUT", "http://orders/x", tooLarge)); err == nil {
@@ -265,7 +265,7 @@ func TestCallersMistakes(t *testing.T) {
 		}
 	}
 	if n := one.calls.Load() + two.calls.Load() - before; n > 20 {
-		t.Errorf("%d of 20 bodies that break off were begun", n)
+		t.Errorf("%d attempts of 20 requests whose bodies break off", n)
 	}
 	if _, text, _, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); err != nil ||
 		text != "GET /x " {
@@ -275,7 +275,7 @@ func TestCallersMistakes(t *testing.T) {
 
 // A short deadline blames no instance, since none could have answered in time. A frozen instance is
 // blamed, with the timeout of an http.Client too.
-func TestHurry(t *testing.T) {
+func TestShortDeadlineBlamesNoInstance(t *testing.T) {
 	r, tr := setup(
 		t,
 		clienttest.Shared(t),
@@ -311,11 +311,11 @@ func TestHurry(t *testing.T) {
 	for range 20 {
 		if resp, err := hurried.Get("http://orders/"); err == nil {
 			resp.Body.Close()
-			t.Error("there was time enough")
+			t.Error("a request was answered in time")
 		}
 	}
 	if n := one.calls.Load() + two.calls.Load() - before; n > 20 {
-		t.Errorf("%d calls for 20 whose time was up", n)
+		t.Errorf("%d attempts of 20 requests", n)
 	}
 	if n := ejected(); n > 0 {
 		t.Errorf("%d are ejected", n)
@@ -324,7 +324,7 @@ func TestHurry(t *testing.T) {
 	patient := &http.Client{Transport: tr, Timeout: 20 * takes}
 	if resp, err := patient.Get("http://orders/"); err == nil {
 		resp.Body.Close()
-		t.Error("who stands still has answered")
+		t.Error("the frozen instance has answered")
 	}
 	clienttest.Await(t, "one is ejected", func() bool { return ejected() == 1 })
 }

@@ -98,7 +98,7 @@ func TestSplitWhileRequestsRun(t *testing.T) {
 				canary++
 			}
 		}
-		// five standard deviations of what chance does
+		// five standard deviations
 		if margin := 5 * math.Sqrt(n*want*(1-want)); math.Abs(float64(canary)-n*want) > margin {
 			t.Errorf("%s: %d of %d went to v2", split, canary, n)
 		}

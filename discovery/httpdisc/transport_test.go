@@ -60,7 +60,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // An instance is occupied until its answer has been read.
-func TestOutstanding(t *testing.T) {
+func TestInstanceIsOccupiedUntilItsAnswerIsRead(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t))
 	register(t, r, serve(t, "a"))
 	await(t, tr, 1)
@@ -95,7 +95,7 @@ func TestEmpty(t *testing.T) {
 		_, _, _, err := do(waiting, request(t, within(t), "GET", "http://orders/", nil))
 		done <- err
 	}()
-	clienttest.Await(t, "it is known that there is none", func() bool { return waiting.Statuses("orders") != nil })
+	clienttest.Await(t, "the service is known to be empty", func() bool { return waiting.Statuses("orders") != nil })
 	register(t, r, serve(t, "a"))
 	if err := clienttest.Receive(t, "the request that waits", done); err != nil {
 		t.Error(err)

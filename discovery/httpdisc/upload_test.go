@@ -135,7 +135,7 @@ func TestSlowUpload(t *testing.T) {
 			}
 			t.Cleanup(func() { close(stop) })
 			await(t, tr, 3)
-			for i := 0; i < 30 && !c.first; i++ { // what they take is known
+			for i := 0; i < 30 && !c.first; i++ { // so that their latencies are known
 				if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); err != nil {
 					t.Fatal(err)
 				}

@@ -21,7 +21,7 @@ func change(b *Balancer, list []*discovery.Instance) {
 	settle()
 }
 
-// settle lets the balancer do the work that is due, with its rest.
+// settle lets the balancer finish the work that is due, which includes a pause.
 func settle() {
 	time.Sleep(time.Second / 2)
 	synctest.Wait()
@@ -58,7 +58,8 @@ func TestEjection(t *testing.T) {
 		}
 		time.Sleep(DefaultBase)
 		settle()
-		// Back: it is tried, and out at the first failure, for twice as long.
+		// The instance is back on trial. At its first failure it is ejected again, for twice as
+		// long.
 		if got := failing(t, b, "i-0001"); got["i-0001"] == 0 {
 			t.Errorf("it did not come back: %v", got)
 		}
@@ -95,13 +96,14 @@ func TestEjection(t *testing.T) {
 }
 
 // An instance that comes back gets one call at a time until one has succeeded.
-func TestTrial(t *testing.T) {
+func TestReturningInstanceGetsOneCallAtATime(t *testing.T) {
 	for _, p := range policies {
 		t.Run(p.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := loaded(t, p.policy, instances(4, 1))
 				ctx := func(i int) context.Context { return WithKey(t.Context(), fmt.Sprint(i)) }
-				// of many calls at once, those on the instance that was ejected
+				// trials makes many calls at once, and returns those on the instance that was
+				// ejected.
 				trials := func() (on []Done) {
 					var others []Done
 					for i := range 200 {
@@ -432,8 +434,8 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// What a call without an answer says of its instance, given the usual latency of the instance and
-// of the call's kind.
+// What a call without an answer shows of its instance depends on the usual latencies of the
+// instance and of the call's kind.
 func TestBlame(t *testing.T) {
 	const ms = float64(time.Millisecond)
 	for _, c := range []struct {

@@ -132,7 +132,7 @@ func BenchmarkSizes(b *testing.B) {
 	}
 }
 
-// Making a set is what a change costs.
+// The cost of a change is that of making a set.
 func BenchmarkChange(b *testing.B) {
 	for _, p := range policies {
 		lb := loaded(b, p.policy, thousand())

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// Each invalid argument is an error that says so, and none panics.
-func TestNonsense(t *testing.T) {
+// Each invalid argument is an error that names it. Nothing panics.
+func TestInvalidArgumentsAreErrors(t *testing.T) {
 	list := []*discovery.Instance{{Service: "x", ID: "a", Addresses: []string{"a:1"}}}
 	for what, b := range map[string]*pick.Balancer{
 		"no policy":                 pick.New(nil),

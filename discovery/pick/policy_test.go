@@ -27,7 +27,7 @@ func counts(t testing.TB, b *Balancer, n int) map[string]int {
 	return got
 }
 
-// weights are instances with these.
+// weights makes instances with these weights.
 func weights(list ...int) []*discovery.Instance {
 	all := instances(len(list), 1)
 	for i, w := range list {
@@ -181,7 +181,7 @@ func TestP2CRecovers(t *testing.T) {
 }
 
 func TestLeastOutstanding(t *testing.T) {
-	const off = 2 // chance may have it, of different weights
+	const off = 2 // picks are random, and weights differ
 	b := loaded(t, LeastOutstanding(), weights(10, 10, 20))
 	held := make(map[string]int)
 	for range 40 { // none is finished
@@ -205,7 +205,7 @@ func TestLeastOutstanding(t *testing.T) {
 		most = max(most, held[in.ID])
 	}
 	if most > 13 || len(held) != 100 {
-		t.Errorf("one of %d has %d calls, 10 being its share", len(held), most)
+		t.Errorf("one of %d has %d calls, and its share is 10", len(held), most)
 	}
 }
 

@@ -36,8 +36,8 @@ func others(t *testing.T, b *pick.Balancer, n int) (a int) {
 	return a
 }
 
-// A call that still waits, for a second when its kind is answered soon, keeps new ones away from an
-// instance that answers nobody, until it answers.
+// A kind of call is usually answered soon. When one has waited for a second on an instance that
+// answers no other call, the instance gets no new calls until it answers.
 func TestQuiet(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one, two := picked(t, b, "a").Kind("k"), picked(t, b, "a").Kind("k")
@@ -74,7 +74,8 @@ func TestQuietUntilTheEnd(t *testing.T) {
 	})
 }
 
-// When the callers have given those calls up, no answer can come: one call tries.
+// When the callers have given up those calls, no answer can come, so one new call tries the
+// instance.
 func TestQuietGivenUp(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a").Kind("k")
@@ -90,7 +91,7 @@ func TestQuietGivenUp(t *testing.T) {
 	})
 }
 
-// A call that has only begun says nothing, for however long the instance was not called before.
+// A call that has only begun shows nothing, however long the instance was not called before.
 func TestQuietAfterIdling(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		time.Sleep(time.Minute)
@@ -102,8 +103,8 @@ func TestQuietAfterIdling(t *testing.T) {
 	})
 }
 
-// An instance that answers other calls while one waits is not in doubt. If there were no others, a
-// trial shows that it answers, and it is believed for a while.
+// An instance that answers other calls while one waits is not in doubt. If there are no other
+// calls, a trial shows that it answers, and for a while it is not doubted then.
 func TestQuietCallOnly(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a").Kind("k")
@@ -122,7 +123,7 @@ func TestQuietCallOnly(t *testing.T) {
 		for range 10 {
 			time.Sleep(3 * time.Second)
 			if n := others(t, b, 4); n != 1 {
-				t.Fatalf("%d calls of an instance that is believed", n)
+				t.Fatalf("%d calls of an instance that has answered its trial", n)
 			}
 		}
 		one.Report(pick.Success)
@@ -157,7 +158,7 @@ func TestQuietKinds(t *testing.T) {
 	})
 }
 
-// When no instance answers all of them are called.
+// When no instance answers, all of them are called.
 func TestQuietEverywhere(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		for _, id := range []string{"a", "b", "c", "d"} {

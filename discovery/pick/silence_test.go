@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// states are the instances' in words.
+// states returns the instances' states as text.
 func states(b *pick.Balancer) (list []string) {
 	for _, s := range b.Statuses() {
 		switch {
@@ -54,7 +54,7 @@ func silent(t *testing.T, n int, f func(t *testing.T, b *pick.Balancer)) {
 		if err := b.Ready(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for _, in := range list { // 10 ms is what they take
+		for _, in := range list { // each call takes 10 ms
 			done := picked(t, b, in.ID)
 			time.Sleep(10 * time.Millisecond)
 			done.Report(pick.Success)
@@ -90,7 +90,8 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// A caller's own time counts as silence when it was long, and not at all in a hurry.
+// A call that ends at its caller's deadline counts as silence if it waited for long, and not if it
+// was in a hurry.
 func TestSilenceOfCallers(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		for range 50 {
@@ -130,8 +131,8 @@ func TestDoubt(t *testing.T) {
 	})
 }
 
-// No more are ejected than may be, and the rest is passed over while any instance answers. When
-// none does, all are called.
+// No more instances are ejected than the limit allows. Other silent ones are passed over while any
+// instance answers. When none does, all are called.
 func TestSilenceOfMany(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		var all []pick.Done

@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// versions are instances of versions: "v1 v1 v2" are i-0000 to i-0002.
+// versions makes instances with versions: "v1 v1 v2" are i-0000 to i-0002.
 func versions(text string) (list []*discovery.Instance) {
 	for i, v := range strings.Fields(text) {
 		list = append(
@@ -68,7 +68,7 @@ func TestSplitShares(t *testing.T) {
 			{"v1 v2 v2 v2 v3", "v1=20 v2=80", map[string]float64{"v1": 20, "v2": 80, "v3": 0}, nil},
 			{"v1 v2", "v1=100 v2=0", map[string]float64{"v1": 100, "v2": 0}, nil},
 			{"v1 v2", "v1=50 v2=30 v3=20", map[string]float64{"v1": 62.5, "v2": 37.5}, nil},
-			{"v1 v2 v2 v2", "v8=50 v9=50", map[string]float64{"v1": 25, "v2": 75}, nil}, // of nobody: to all
+			{"v1 v2 v2 v2", "v8=50 v9=50", map[string]float64{"v1": 25, "v2": 75}, nil}, // nobody has them
 			{"v1 v2 v2 v2", "", map[string]float64{"v1": 25, "v2": 75}, nil},
 			{strings.Repeat("v1 ", 50) + "v2", "v1=90 v2=10", map[string]float64{"v1": 90, "v2": 10}, []Option{
 				WithSubset("me", 5),
@@ -122,7 +122,7 @@ func TestSplitKeys(t *testing.T) {
 			}
 			return at
 		}
-		// moved are the percentages of keys by where they went.
+		// moved returns the percentages of the keys that moved, by where they went.
 		moved := func(from, to map[int]string) map[string]float64 {
 			m := make(map[string]float64)
 			for i := range from {
@@ -182,7 +182,7 @@ func TestSplitReported(t *testing.T) {
 		}
 		split(t, b, "v1=75 v2=25")
 		if len(reported) > 0 {
-			t.Errorf("reported of nothing: %q", <-reported)
+			t.Errorf("reported without a reason: %q", <-reported)
 		}
 		for range 40 { // the canary fails
 			failing(t, b, "i-0003")

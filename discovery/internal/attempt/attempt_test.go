@@ -20,8 +20,8 @@ type step struct {
 	err          error
 }
 
-// script runs a call by steps. It says which attempt won, when, and what was dropped, and waits for
-// all.
+// script runs a call by steps. It returns which attempt won and when, and what was dropped, and
+// waits for all attempts.
 func script(
 	t *testing.T,
 	ctx context.Context,
@@ -193,7 +193,7 @@ func TestRun(t *testing.T) {
 }
 
 // When the budget is spent, a call makes do with the attempts that it has.
-func TestSpent(t *testing.T) {
+func TestSpentBudgetAllowsNoFurtherAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		empty := func() *Budget { b := Retries(); b.tokens.Store(0); return b }
 		slow := step{takes: 5 * time.Second}
@@ -221,7 +221,7 @@ func TestSpent(t *testing.T) {
 }
 
 // A call ends with its context, whatever its attempts do, and begins none after it.
-func TestContext(t *testing.T) {
+func TestCallEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		frozen := step{takes: time.Hour}
 		for _, p := range []Plan{

@@ -10,9 +10,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestStrays: of the keys that appear among the kept ones under their lease, only those are deleted
-// that an unanswered put of the Keeper made. The others are a user's.
-func TestStrays(t *testing.T) {
+// TestOnlyTheKeepersOwnStraysAreDeleted: keys appear under the lease of the kept ones. Only those
+// are deleted that an unanswered put of the Keeper made. The others belong to users.
+func TestOnlyTheKeepersOwnStraysAreDeleted(t *testing.T) {
 	ctx := clienttest.Within(t, 30*time.Second)
 	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	k := New(c, 60, 1000)
@@ -64,8 +64,8 @@ func TestStrays(t *testing.T) {
 	}
 }
 
-// TestCloseWithoutItsLease: what was to go has gone, so Close succeeds.
-func TestCloseWithoutItsLease(t *testing.T) {
+// TestCloseSucceedsWithoutItsLease: the keys went with the lease, so there is nothing to delete.
+func TestCloseSucceedsWithoutItsLease(t *testing.T) {
 	ctx := clienttest.Within(t, 30*time.Second)
 	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	for range 10 { // the Keeper may notice first

@@ -18,8 +18,8 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
-// driver plays the shell for one key. A found value "mine..." is that of an earlier run, one that
-// begins with "op:" an operator's change.
+// driver plays the shell for one key. A found value that begins with "mine" is from an earlier run,
+// and one with "op:" is an operator's change.
 type driver struct {
 	t      *testing.T
 	m      machine
@@ -130,7 +130,7 @@ func (d *driver) result(r result) {
 	d.effect(d.m.result(d.q, r, func(id int64) bool { return id == d.q.lease || d.former[id] }, judge))
 }
 
-// judge is that of a key like an instance's.
+// judge judges what was found as the owner of an instance's key does.
 func judge(f Found) Verdict {
 	switch v := string(f.Value); {
 	case f.Ours || f.First && v == string(f.Own):

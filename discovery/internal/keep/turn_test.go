@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A single process writes again at once; of ten thousand, each draws a turn within ten seconds.
+// A single process writes again at once. Of ten thousand, each waits for a random time of up to ten
+// seconds.
 func TestTurn(t *testing.T) {
 	k := &Keeper{entries: map[string]*entry{"own": nil}}
 	for k.others = range int64(2) {
