@@ -107,11 +107,11 @@ func TestLockOfALowerHistory(t *testing.T) {
 	s, err := concurrency.NewSession(c, concurrency.WithTTL(6))
 	ok(t, "NewSession", err)
 	direct := clienttest.Dial(t, cluster.Members()[0].Direct)
-	zombie := concurrency.NewMutex(s, "lower/zombie")
-	ok(t, "Lock", zombie.Lock(ctx))
+	released := concurrency.NewMutex(s, "lower/released")
+	ok(t, "Lock", released.Lock(ctx))
 	backup := clienttest.Backup(t, cluster)
-	zombieKey := zombie.Key()
-	ok(t, "Unlock", zombie.Unlock(ctx))
+	releasedKey := released.Key()
+	ok(t, "Unlock", released.Unlock(ctx))
 	for i := range 50 {
 		_, err := c.Put(ctx, "lower/other", strconv.Itoa(i))
 		ok(t, "Put", err)
@@ -124,7 +124,7 @@ func TestLockOfALowerHistory(t *testing.T) {
 	clienttest.PutBack(t, cluster, backup)
 	ok(t, "Heal", proxy.Heal())
 	clienttest.Await(t, "the end of the released lock", func() bool {
-		r, err := direct.Get(ctx, zombieKey)
+		r, err := direct.Get(ctx, releasedKey)
 		return err == nil && len(r.Kvs) == 0
 	})
 	other, err := concurrency.NewSession(direct, concurrency.WithTTL(6), concurrency.WithLease(s.Lease()))

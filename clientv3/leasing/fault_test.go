@@ -288,7 +288,7 @@ func TestBehindTheWatch(t *testing.T) {
 		clienttest.Await(t, key, func() bool { return a.get(t, key) == want })
 	}
 	if !a.local(func() { a.get(t, "kept") }) {
-		t.Error("what nobody asked for was given up")
+		t.Error("a key that nobody asked for was given up")
 	}
 	a.owns(t, "asked")
 }

@@ -123,7 +123,7 @@ func TestTwoSides(t *testing.T) {
 }
 
 // TestAWriteAsksTheOwner: an owner reads what another side has just written. In TestTwoSides the
-// sides change so often that keys are hushed and mostly have no owner.
+// sides change so often that mostly no side may take ownership.
 func TestAWriteAsksTheOwner(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
