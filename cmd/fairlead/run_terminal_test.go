@@ -170,7 +170,7 @@ func TestTerminalJobControl(t *testing.T) {
 
 // A job that runs in the background gets no signal from bash's fg, and yet gets the foreground:
 // Ctrl-C reaches the program.
-func TestTerminalForegroundUntold(t *testing.T) {
+func TestTerminalForegroundWithoutASignal(t *testing.T) {
 	endpoint := server(t)
 	p := startTerminal(t, 500, 24, "bash", "--noprofile", "--rcfile", profile(t, endpoint), "-i")
 	p.await("ready> ")

@@ -281,7 +281,7 @@ func TestRunWithoutEtcd(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	p.await("told")
 	if took := time.Since(began); took < time.Second || took > 20*time.Second {
-		t.Errorf("the program was told after %v", took)
+		t.Errorf("the program got SIGTERM after %v", took)
 	}
 	if code := p.wait(); code != 7 || !strings.Contains(p.output(), "it expires") {
 		t.Errorf("status %d: %s", code, p.output())
@@ -364,7 +364,7 @@ func TestRunSecondSignal(t *testing.T) {
 		if pause {
 			p.await(": draining\n")
 			if strings.Contains(p.output(), "told") {
-				t.Errorf("the program was told before it has drained: %s", p.output())
+				t.Errorf("the program got SIGTERM before it has drained: %s", p.output())
 			}
 			p.signal(syscall.SIGTERM)
 		} else {

@@ -77,7 +77,7 @@ func TestLife(t *testing.T) {
 	r.want(201, nil, "PUT", at, `{"addresses":["10.0.0.2:80"]}`)
 	r.want(204, nil, "DELETE", at, "")
 	if exists(t, client, key(s, "one")) {
-		t.Error("it is there after it was taken out")
+		t.Error("the record is there after its removal")
 	}
 	clienttest.Await(t, "nobody is left", func() bool { return len(r.ids(s)) == 0 })
 	clienttest.Await(t, "none is picked", func() bool {

@@ -145,7 +145,7 @@ func TestDeclaredAfterItClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !exists(t, client, key(id.service, id.id)) {
-		t.Error("it was told that it is registered, and is not")
+		t.Error("the answer was that it is registered, but it is not")
 	}
 	if err := b.remove(ctx, id); err != nil {
 		t.Error(err)
@@ -172,7 +172,7 @@ func TestLeaseChanges(t *testing.T) {
 		t.Errorf("the record went %d times", n)
 	}
 	if err := b.remove(ctx, id); err != nil || exists(t, client, key(id.service, id.id)) {
-		t.Errorf("it is there after it was taken out: %v", err)
+		t.Errorf("the record is there after its removal: %v", err)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestLateRequest(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if exists(t, client, key(t.Name(), "one")) {
-		t.Error("it is there after it was taken out")
+		t.Error("the record is there after its removal")
 	}
 }
 

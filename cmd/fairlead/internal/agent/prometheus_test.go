@@ -119,7 +119,7 @@ func TestPrometheusFileUnwritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.want(201, nil, "PUT", instance(t.Name(), "one"), `{"addresses":["10.0.0.1:80"]}`)
-	clienttest.Await(t, "it is told", func() bool { return strings.Contains(r.log(), "stay as they were") })
+	clienttest.Await(t, "it is reported", func() bool { return strings.Contains(r.log(), "stay as they were") })
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestPrometheusFileUnwritable(t *testing.T) {
 		func() bool { text, _ := os.ReadFile(file); return strings.Contains(string(text), "10.0.0.1:80") },
 	)
 	if n := strings.Count(r.log(), "stay as they were"); n != 1 {
-		t.Errorf("it is told %d times: %s", n, r.log())
+		t.Errorf("it is reported %d times: %s", n, r.log())
 	}
 	r.want(204, nil, "DELETE", instance(t.Name(), "one"), "")
 	if _, err := Listen(clienttest.Shared(t),

@@ -130,7 +130,7 @@ func TestOutputKeptOpen(t *testing.T) {
 	select {
 	case <-c.Done():
 	case <-time.After(patience):
-		t.Fatal("it is waited for what the program has left behind")
+		t.Fatal("the wait goes on for what the program has left behind")
 	}
 	if c.Status() != 0 {
 		t.Errorf("status %d", c.Status())

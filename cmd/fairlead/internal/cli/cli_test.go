@@ -311,7 +311,7 @@ func TestCertificatesAreRenewed(t *testing.T) {
 	select {
 	case <-seen:
 	case <-ctx.Done():
-		t.Fatal("the watch began not")
+		t.Fatal("the watch did not begin")
 	}
 	if _, err := etcdtest.NewTLSIn(dir); err != nil { // another authority in the same files
 		t.Fatal(err)

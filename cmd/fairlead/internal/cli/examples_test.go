@@ -31,7 +31,7 @@ func TestExamples(t *testing.T) {
 	}
 	each(rootCommand((&command.App{})))
 	if count < 60 {
-		t.Errorf("only %d commands were looked at", count)
+		t.Errorf("only %d commands were examined", count)
 	}
 }
 

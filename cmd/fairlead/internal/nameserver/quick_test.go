@@ -110,7 +110,7 @@ func TestQuickLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !compareQuick(t, s, good) {
-		t.Fatal("it leaves a good one")
+		t.Fatal("it does not answer a common query")
 	}
 	try := func(packet []byte) {
 		t.Helper()

@@ -162,7 +162,7 @@ func TestWaiting(t *testing.T) {
 func TestOptions(t *testing.T) {
 	s := newServer(t, newFake(orders()...), Options{})
 	if err := s.Listen("127.0.0.1:nonsense"); err == nil {
-		t.Error("it listens on a port that is none")
+		t.Error("it listens on an invalid port")
 	}
 	for _, o := range []Options{{Domain: "."}, {Domain: "a..b"}, {
 		Domain: ".a",

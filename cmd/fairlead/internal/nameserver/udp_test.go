@@ -32,7 +32,7 @@ func TestAllAddresses(t *testing.T) {
 	} {
 		s := serveAt(t, at)
 		if s == nil {
-			t.Logf("%s: cannot be had here", at)
+			t.Logf("%s: is not available here", at)
 			continue
 		}
 		_, port, err := net.SplitHostPort(s.Addr())

@@ -33,7 +33,7 @@ func TestRates(t *testing.T) {
 	m := New(1)
 	m.Status(begin, members(100, 1000))
 	if m.changes != 0 || m.requests != 0 {
-		t.Error("rates after one look")
+		t.Error("rates after one examination")
 	}
 	m.Status(begin.Add(2*time.Second), members(120, 1100))
 	if m.changes != 10 || m.requests != 50 {
