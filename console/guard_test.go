@@ -378,7 +378,7 @@ func TestReadOnly(t *testing.T) {
 	var me struct{ ReadOnly bool }
 	p.get("api/session", &me)
 	if !me.ReadOnly {
-		t.Fatal("the page is not told")
+		t.Fatal("the session does not say that it is read-only")
 	}
 }
 

@@ -46,7 +46,7 @@ func TestSinceWhen(t *testing.T) {
 		since   time.Time // zero: there is no finding
 		earlier bool
 	}{
-		{slow(at, 300*time.Millisecond), time.Time{}, false}, // it may be chance
+		{slow(at, 300*time.Millisecond), time.Time{}, false}, // not a finding yet: it may be chance
 		{slow(at.Add(5*time.Second), 900*time.Millisecond), at, true},
 		{slow(at.Add(10*time.Second), 0), time.Time{}, false},
 		{slow(at.Add(15*time.Second), time.Second), time.Time{}, false},

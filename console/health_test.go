@@ -135,7 +135,7 @@ func TestHealth(t *testing.T) {
 		at = awaitHealth(t, events, "").At
 	}
 	if at != next {
-		t.Errorf("one page was told of a look at %d, another one of none then, but at %d", next, at)
+		t.Errorf("one page got the findings of %d, the other did not, but those of %d", next, at)
 	}
 }
 

@@ -80,7 +80,7 @@ func TestAnEditThatLosesTheRaceWritesNothing(t *testing.T) {
 	var now keyState
 	if err := json.Unmarshal(e.Detail, &now); err != nil || !now.Exists || string(now.Value) != "theirs" ||
 		now.Mod != theirs {
-		t.Fatalf("the page is told %s: %v", e.Detail, err)
+		t.Fatalf("the page gets the detail %s: %v", e.Detail, err)
 	}
 	// Creating an existing key, and changing a missing one.
 	p.refused(

@@ -26,7 +26,7 @@ func TestHistoryOverARestart(t *testing.T) {
 	p.signIn()
 	var before past
 	_, stop := p.listen("api/stream?overview=1") // while a page is open, examinations are frequent
-	clienttest.Await(t, "requests of two looks", func() bool {
+	clienttest.Await(t, "requests of two examinations", func() bool {
 		if _, err := client.Put(t.Context(), "history/k", "v"); err != nil {
 			t.Fatal(err)
 		}

@@ -111,7 +111,7 @@ func TestPrefixesOfALimitedUser(t *testing.T) {
 	if ann.get("api/prefixes?weigh=1", &r); r.Large != nil || !strings.Contains(r.LargeError, "permission denied") {
 		t.Errorf("ann: %+v", r)
 	}
-	clienttest.Await(t, "the ann is told why nothing is counted", func() bool {
+	clienttest.Await(t, "ann gets the reason why nothing is counted", func() bool {
 		r = prefixReport{}
 		ann.get("api/prefixes", &r)
 		return strings.Contains(r.Hot.Error, "permission denied") && r.Large == nil && len(r.Hot.Prefixes) == 0
@@ -140,7 +140,7 @@ func TestTimeline(t *testing.T) {
 		}
 		return text
 	}
-	clienttest.Await(t, "a first look", func() bool {
+	clienttest.Await(t, "the first examination", func() bool {
 		var past struct{ At []int64 }
 		p.get("api/memory", &past)
 		return len(past.At) > 0

@@ -137,7 +137,7 @@ func TestStreamOfChanges(t *testing.T) {
 		for _, c := range b.Changes {
 			got = append(got, fmt.Sprintf("%s %q %q %q %v", c.Type, c.Key, c.Value, c.Before, c.Created))
 			if late := time.Since(time.UnixMilli(c.At)); late < -time.Second || late > clienttest.Long {
-				t.Errorf("it says that it arrived %v ago", late)
+				t.Errorf("the event says that it arrived %v ago", late)
 			}
 		}
 	}
