@@ -80,7 +80,7 @@ func ExampleServices() {
 	}
 	defer s.Close()
 
-	// Whoever is called: what happens to the registration, drains above all.
+	// In a service: what happens to its registration, drains above all.
 	records := discovery.JSON{Base: "/example-otel/"}
 	registrar := discovery.NewRegistrar(cli, discovery.WithFormat(records), discovery.WithEvents(s.Event))
 	defer registrar.Close()
@@ -99,7 +99,8 @@ func ExampleServices() {
 		log.Fatal(err)
 	}
 
-	// Whoever calls: ejections and attempts by hooks, the rest when the reader collects.
+	// In a program that calls it: hooks report ejections and attempts, and the reader collects the
+	// rest.
 	directory := discovery.NewDirectory(cli, discovery.WithFormat(records))
 	defer directory.Close()
 	builder := grpcdisc.NewBuilder(directory, grpcdisc.WithPicking(s.Picking()))

@@ -240,7 +240,7 @@ func TestCallSpans(t *testing.T) {
 		}
 	}
 	if attr(one(t, spans, "etcd.Put"), "fairlead.key") != key || strings.Contains(fmt.Sprint(spans), "secret") {
-		t.Error("the key is not told, or the value is")
+		t.Error("the key is missing, or the value is there")
 	}
 	before := len(x.spans.Started())
 	_, err := x.cli.KV.GetStream(clienttest.Within(t, clienttest.Long), key)
@@ -395,6 +395,6 @@ func TestGRPCSpans(t *testing.T) {
 		t.Errorf("the service got %q, want %q", all, want)
 	}
 	if s.Status().Description == "" {
-		t.Error("the failure is not told")
+		t.Error("the failure is not reported")
 	}
 }

@@ -61,7 +61,7 @@ func ExampleServices() {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(s)
 
-	// Whoever is called: what happens to the registration, drains above all.
+	// In a service: what happens to its registration, drains above all.
 	records := discovery.JSON{Base: "/example-prom/"}
 	registrar := discovery.NewRegistrar(cli, discovery.WithFormat(records), discovery.WithEvents(s.Event))
 	defer registrar.Close()
@@ -74,7 +74,8 @@ func ExampleServices() {
 		log.Fatal(err)
 	}
 
-	// Whoever calls: ejections and attempts by hooks, the rest when the registry is collected.
+	// In a program that calls it: hooks report ejections and attempts, and the registry collects
+	// the rest.
 	directory := discovery.NewDirectory(cli, discovery.WithFormat(records))
 	defer directory.Close()
 	transport := httpdisc.New(directory, httpdisc.WithPicking(s.Picking()))

@@ -197,7 +197,7 @@ func TestServicesAreDocumented(t *testing.T) {
 	for d := range all {
 		m := about.FindStringSubmatch(d.String())
 		if m == nil {
-			t.Fatalf("what is %s?", d)
+			t.Fatalf("it cannot be parsed: %s", d)
 		}
 		row := "\n| `" + m[1] + "` | `fairlead."
 		_, rest, ok := strings.Cut(string(document), row)

@@ -408,10 +408,10 @@ func TestInstancerOverAWipe(t *testing.T) {
 		}
 	}
 	if held := time.Since(wiped); held < 9*time.Second {
-		t.Errorf("what is dead went after %v", held)
+		t.Errorf("the dead service went after %v", held)
 	}
 	if got := entries(t, living); !slices.Contains(got, "a") || !slices.Contains(got, "b") {
-		t.Errorf("what lives is not registered again: %v", got)
+		t.Errorf("the living service is not registered again: %v", got)
 	}
 }
 
