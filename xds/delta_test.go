@@ -137,7 +137,7 @@ func TestDelta(t *testing.T) {
 	}
 	register(t, client, discovery.Instance{Service: b, ID: "2", Addresses: []string{"10.0.1.2:80"}})
 	if got := f.next(); len(got.Resources) != 1 || got.Resources[0].Name != b {
-		t.Errorf("after it follows one no more: %v", got)
+		t.Errorf("after it stopped following one: %v", got)
 	}
 
 	again := newFollower(t, p.at)

@@ -70,15 +70,15 @@ func TestGRPC(t *testing.T) {
 	if err := discovery.Drain(within(t), client, discovery.JSON{}, "orders", "b"); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "who drains gets no calls", only(t, conn, "a", "c"))
+	clienttest.Await(t, "a draining instance gets no calls", only(t, conn, "a", "c"))
 	if err := a.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "who has gone gets no calls", only(t, conn, "c"))
+	clienttest.Await(t, "an instance that has gone gets no calls", only(t, conn, "c"))
 	if err := discovery.Undrain(within(t), client, discovery.JSON{}, "orders", "b"); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "who does not drain any more gets calls", only(t, conn, "b", "c"))
+	clienttest.Await(t, "an instance that has stopped draining gets calls", only(t, conn, "b", "c"))
 }
 
 // A client can ask for any name that a service may have.
@@ -156,9 +156,9 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// While the control plane is away, and while etcd is, calls go on; afterwards changes arrive
+// While the control plane is away, and while etcd is, calls go on, and afterwards changes arrive
 // again. A control plane that starts while etcd is away serves what was last known from its files.
-// Without files it reports nothing as gone.
+// Without files it does not report anything as gone.
 func TestAway(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -187,7 +187,7 @@ func TestAway(t *testing.T) {
 	without := clienttest.Dial(t, c.Endpoints()...)
 	p = serve(t, without, p.at)
 	clienttest.Await(t, "the client is connected again", func() bool { return p.server.Streams() > 0 })
-	// longer than the server keeps a client waiting that knows nothing
+	// longer than a server that knows nothing keeps a client waiting
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 		if got := shares(t, conn, 10); len(got) != 2 {
 			t.Fatalf("with a control plane that knows nothing: %v", got)

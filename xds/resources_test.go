@@ -54,7 +54,7 @@ func refers(s set) error {
 			}
 			for _, c := range leadsTo(x.GetRoute()) {
 				if s[clusters][c] == nil {
-					return fmt.Errorf("the route %s names a cluster %s that is none", name, c)
+					return fmt.Errorf("the route %s names %s, which is no cluster", name, c)
 				}
 			}
 		}
