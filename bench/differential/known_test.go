@@ -143,7 +143,7 @@ func TestKnown(t *testing.T) {
 				t.Fatal(err)
 			}
 			if v.known[k.name] == 0 {
-				t.Error("it is not there: the entry can go")
+				t.Error("the difference is gone: remove its entry")
 			}
 			if len(v.unknown) > 0 {
 				t.Errorf("something else as well:\n%s", explain(p, p, v.unknown))
@@ -181,7 +181,7 @@ func TestKnownAreDocumented(t *testing.T) {
 	}
 	for _, name := range meant {
 		if !slices.Contains(documented, name) {
-			t.Errorf("docs/differences.md does not tell of: %s", name)
+			t.Errorf("docs/differences.md does not list: %s", name)
 		}
 	}
 	for _, name := range documented {

@@ -135,7 +135,7 @@ func TestWrongClient(t *testing.T) {
 					t.Errorf("not shrunk well:\n%s", text)
 				}
 				if !strings.Contains(text, fmt.Sprintf("seed %d", p.Seed)) {
-					t.Errorf("the seed is not told:\n%s", text)
+					t.Errorf("the seed is missing:\n%s", text)
 				}
 				return
 			}

@@ -49,7 +49,7 @@ func TestGoZero(t *testing.T) {
 					o.lines,
 				)
 				if client == "fairlead" && (o.known < o.came || o.unknown > 0 || o.gone > 0) {
-					t.Error("the drop-in does not heal it")
+					t.Error("with the drop-in the fault remains")
 				}
 			})
 		})

@@ -155,11 +155,11 @@ type view struct {
 
 func look(t *testing.T, i sd.Instancer) *view {
 	v := new(view)
-	told, done := make(chan sd.Event), make(chan struct{})
+	received, done := make(chan sd.Event), make(chan struct{})
 	go func() {
 		for {
 			select {
-			case e := <-told:
+			case e := <-received:
 				v.mu.Lock()
 				if e.Err == nil {
 					v.urls = e.Instances
@@ -170,8 +170,8 @@ func look(t *testing.T, i sd.Instancer) *view {
 			}
 		}
 	}()
-	i.Register(told)
-	t.Cleanup(func() { i.Deregister(told); close(done) })
+	i.Register(received)
+	t.Cleanup(func() { i.Deregister(received); close(done) })
 	return v
 }
 
@@ -293,9 +293,9 @@ type outcome struct {
 	calls, failed int64
 	first         error         // of the failed calls
 	back          time.Duration // see shop.back
-	// told is the time until the instancer reported all instances and one that registered
+	// reported is the time until the instancer reported all instances and one that registered
 	// afterwards; negative: it never did.
-	told time.Duration
+	reported time.Duration
 }
 
 func meet(t *testing.T, kind int, strike func(*shop)) (o outcome) {
@@ -306,7 +306,7 @@ func meet(t *testing.T, kind int, strike func(*shop)) (o outcome) {
 	t.Cleanup(newcomer.Close)
 	_, err := s.direct.Put(clienttest.Within(t, clienttest.Long), prefix+"newcomer", newcomer.URL)
 	ok(t, "Put", err)
-	o.back, o.told = s.back, within(s.patience(), func() bool { return s.seen.all(append(s.urls(), newcomer.URL)) })
+	o.back, o.reported = s.back, within(s.patience(), func() bool { return s.seen.all(append(s.urls(), newcomer.URL)) })
 	before := s.load.calls.Load()
 	clienttest.Await(t, "calls", func() bool { return s.load.calls.Load() > before+20 })
 	s.load.stop()
@@ -372,7 +372,7 @@ func TestFaults(t *testing.T) {
 
 func (o *outcome) judge(t *testing.T) {
 	t.Helper()
-	if o.back < 0 || o.told < 0 || o.failed > 0 || o.calls == 0 {
+	if o.back < 0 || o.reported < 0 || o.failed > 0 || o.calls == 0 {
 		t.Errorf("%v; the first error: %v", o, o.first)
 	}
 }
@@ -386,6 +386,6 @@ func (o *outcome) String() string {
 		o.calls,
 		o.failed,
 		after(o.back),
-		after(o.told),
+		after(o.reported),
 	)
 }

@@ -14,19 +14,19 @@ import (
 // events returns the events of an instancer; the channel is read until the test ends.
 func events(t testing.TB, i sd.Instancer) <-chan sd.Event {
 	t.Helper()
-	told, all, done := make(chan sd.Event), make(chan sd.Event, 100), make(chan struct{})
+	received, all, done := make(chan sd.Event), make(chan sd.Event, 100), make(chan struct{})
 	go func() {
 		for {
 			select {
-			case e := <-told:
+			case e := <-received:
 				all <- e
 			case <-done:
 				return
 			}
 		}
 	}()
-	i.Register(told)
-	t.Cleanup(func() { i.Deregister(told); close(done) })
+	i.Register(received)
+	t.Cleanup(func() { i.Deregister(received); close(done) })
 	return all
 }
 
