@@ -43,7 +43,7 @@ func init() { // gRPC asks for it to happen here
 	}
 }
 
-// balancers builds those of one name.
+// balancers builds the balancers of one name.
 type balancers struct {
 	name   string
 	policy pick.Policy
@@ -62,14 +62,14 @@ type policy struct {
 	cc     balancer.ClientConn
 	opts   balancer.BuildOptions
 
-	// Of gRPC's calls.
+	// Only gRPC's calls use these.
 	settings settings
 	child    balancer.Balancer // nil while there is no endpoint
 
 	table    atomic.Pointer[table]
 	streamed sync.Map // string: bool, which methods stream
 
-	mu     sync.Mutex     // guards what follows, and the order of updates to cc
+	mu     sync.Mutex     // guards what follows; orders the updates to cc
 	picks  *pick.Balancer // from the first state on
 	conns  *conns         // child's; nil while there is no endpoint
 	none   error          // why there is no endpoint
@@ -133,7 +133,7 @@ func (p *policy) configure(now settings, own *picking, split discovery.Split) {
 		own.picks.Store(p.picks)
 	}
 	if old != nil {
-		p.table.Load().give(p.picks) // else there is nothing to know yet
+		p.table.Load().give(p.picks) // otherwise nothing is known yet
 	}
 	p.mu.Unlock()
 	if old != nil {
@@ -142,12 +142,12 @@ func (p *policy) configure(now settings, own *picking, split discovery.Split) {
 }
 
 func (p *policy) ResolverError(err error) {
-	if p.child == nil { // else what is known stays
+	if p.child == nil { // otherwise what is known stays
 		p.empty(err)
 	}
 }
 
-// empty takes note that there is no endpoint, and why.
+// empty notes that there is no endpoint, and why.
 func (p *policy) empty(err error) {
 	if p.child != nil {
 		p.child.Close() // calls under way are finished

@@ -15,8 +15,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// config is that of a balancer in a service config; the package documentation has its
-// fields.
+// config is the configuration of a balancer in a service config; the package documentation lists
+// its fields.
 type config struct {
 	serviceconfig.LoadBalancingConfig `json:"-"`
 
@@ -42,8 +42,8 @@ type ejection struct {
 	Share    float64  `json:"share"`
 }
 
-// zones are one, or several as a list, in their order; here they are separated by zeros, so that
-// they can be compared.
+// zones is one zone, or a list of zones in their order. Here zeros separate the zones, so that
+// lists can be compared.
 type zones string
 
 func (z *zones) UnmarshalJSON(text []byte) error {
@@ -58,10 +58,10 @@ func (z *zones) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// list are the zones in their order; at least one, which may be empty.
+// list returns the zones in their order: at least one, which may be empty.
 func (z zones) list() []string { return strings.Split(string(z), "\x00") }
 
-// duration is one as text, "1m30s".
+// duration is a duration in a service config, as text: "1m30s".
 type duration time.Duration
 
 func (d *duration) UnmarshalText(text []byte) error {
@@ -88,8 +88,8 @@ func (b balancers) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancin
 	return c, nil
 }
 
-// options are the settings for package pick. The subset is not among them: gRPC is to
-// connect to no more than that.
+// options returns the settings for package pick. The subset is not among them: gRPC connects only
+// to the instances of the subset, so there are no others.
 func (s *settings) options() []pick.Option {
 	zones := s.Zone.list()
 	opts := []pick.Option{
@@ -111,8 +111,9 @@ func (s *settings) ejection() pick.Ejection {
 	}
 }
 
-// few are the endpoints to connect to: those that the filter takes, and with a subset that many of
-// all, and of each subset of the split; with zones that many in each, and that many elsewhere.
+// few returns the endpoints to connect to, of those that the filter takes. With a subset of some
+// size, these are so many of all, and so many of each subset of the split. With zones they are so
+// many in each zone, and so many elsewhere.
 func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolver.Endpoint {
 	if s.Filter == "" && (s.Subset == 0 || len(list) <= s.Subset) {
 		return list
@@ -157,7 +158,7 @@ func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolv
 	return few
 }
 
-// instanceOf is the endpoint's instance, or makes one of its address.
+// instanceOf returns the endpoint's instance, or one made of its address.
 func instanceOf(e resolver.Endpoint) *discovery.Instance {
 	if in := Instance(e.Attributes); in != nil {
 		return in

@@ -32,7 +32,7 @@ func declared(method string) bool {
 	return level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS || level == descriptorpb.MethodOptions_IDEMPOTENT
 }
 
-// streams reports whether a method streams. Each pick asks, so the answers are kept.
+// streams reports whether a method streams. Each pick needs that, so the answers are kept.
 func (p *policy) streams(method string) bool {
 	if known, ok := p.streamed.Load(method); ok {
 		return known.(bool)

@@ -124,8 +124,8 @@ func (i *interceptor) intercept(
 		return once(ctx, func(ctx context.Context) error { return invoke(ctx, method, req, reply, cc, opts...) })
 	}
 	if i.limit > 0 || i.hedging > 0 {
-		// An attempt that is given up may encode the request after the call, when it is the
-		// caller's.
+		// An attempt that is given up may encode the request after the call has returned, when the
+		// request belongs to the caller again.
 		out = proto.Clone(out)
 	}
 	c := &call{ctx: ctx, invoke: func(ctx context.Context, reply proto.Message, opts []grpc.CallOption) error {
@@ -140,7 +140,7 @@ func (i *interceptor) intercept(
 	return c.explain(r.Err)
 }
 
-// once makes a call by one attempt; only its error is ours.
+// once makes a call by one attempt. All that it adds is in the error.
 func once(ctx context.Context, invoke func(context.Context) error) error {
 	c := &call{ctx: ctx}
 	t := &trace{call: c, attempt: new(attempt.Attempt), once: true}
@@ -151,7 +151,7 @@ func once(ctx context.Context, invoke func(context.Context) error) error {
 	return c.explain(err)
 }
 
-// unable reports that an error means that an instance did not do its work.
+// unable reports whether an error means that an instance did not do its work.
 func unable(err error) bool {
 	return status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded
 }
@@ -159,7 +159,7 @@ func unable(err error) bool {
 // errNoAnswer is the error of an attempt that took too long.
 var errNoAnswer = status.Error(codes.DeadlineExceeded, "grpcdisc: no answer within the time of an attempt")
 
-// move copies from into into; from is not used any more.
+// move copies a message into another one. The first is not used afterwards.
 func move(into, from proto.Message) {
 	proto.Reset(into)
 	to, of := into.ProtoReflect(), from.ProtoReflect()
@@ -170,19 +170,19 @@ func move(into, from proto.Message) {
 	to.SetUnknown(of.GetUnknown())
 }
 
-// call is one of the caller's.
+// call is a call of the caller, with its attempts.
 type call struct {
 	ctx    context.Context
 	invoke func(context.Context, proto.Message, []grpc.CallOption) error
-	reply  protoreflect.MessageType // the reply itself is the caller's again while a hedge may only begin
+	reply  protoreflect.MessageType // not the reply itself: when a hedge begins, that may be the caller's again
 	opts   []grpc.CallOption
 
 	mu     sync.Mutex // guards what follows: attempts may overlap
 	tried  []*discovery.Instance
-	failed []string // what became of the attempts
+	failed []string // how the attempts ended
 }
 
-// answer is what an attempt has given.
+// answer is the result of an attempt.
 type answer struct {
 	reply proto.Message
 	aside *aside
@@ -237,7 +237,8 @@ func (c *call) explain(err error) error {
 type trace struct {
 	call    *call
 	attempt *attempt.Attempt
-	// it is the only one, which gRPC itself may send anywhere, and again to the same instance
+	// The attempt is the call's only one. gRPC itself may send it anywhere, and again to the same
+	// instance.
 	once bool
 	none atomic.Bool         // there was no other instance
 	in   *discovery.Instance // the last that was picked; guarded by call.mu
@@ -250,7 +251,7 @@ func traceOf(ctx context.Context) *trace {
 	return t
 }
 
-// tried are the instances to leave out.
+// tried returns the instances to leave out.
 func (t *trace) tried() []*discovery.Instance {
 	if t.once {
 		return nil
@@ -269,7 +270,8 @@ func (t *trace) picked(in *discovery.Instance) {
 	t.attempt.Begun()
 }
 
-// outcome returns what an attempt that ended by o says about the instance, given why it was ended.
+// outcome returns what an attempt shows about its instance: o, or if the attempt was ended, what
+// the reason for that shows.
 func (t *trace) outcome(o pick.Outcome) pick.Outcome {
 	switch end := t.attempt.Ended(); {
 	case o == pick.Success || end == attempt.Open:
@@ -289,7 +291,8 @@ type aside struct {
 	opts            []grpc.CallOption
 }
 
-// options are those of a call, with places of our own.
+// options returns the options of a call, in which gRPC's places to write to are replaced by those
+// of s.
 func (s *aside) options(opts []grpc.CallOption) []grpc.CallOption {
 	own := make([]grpc.CallOption, 0, len(opts))
 	for _, o := range opts {
@@ -307,7 +310,7 @@ func (s *aside) options(opts []grpc.CallOption) []grpc.CallOption {
 	return own
 }
 
-// give hands over what was written.
+// give passes what gRPC has written to the caller's places.
 func (s *aside) give() {
 	for _, o := range s.opts {
 		switch o := o.(type) {

@@ -20,7 +20,7 @@ type table struct {
 	state  connectivity.State
 	list   []*discovery.Instance
 	conns  map[key]conn
-	failed balancer.Picker // of one that cannot connect, to say why
+	failed balancer.Picker // of an endpoint that cannot connect; it gives the reason
 }
 
 type key struct{ id, addr string }
@@ -44,7 +44,7 @@ func (t *table) give(b *pick.Balancer) {
 	b.Update(t.list, func(in *discovery.Instance) bool { return t.conns[keyOf(in)].ready })
 }
 
-// conns is what the endpoints' balancers take for gRPC.
+// conns is what the endpoints' balancers see instead of gRPC.
 type conns struct {
 	balancer.ClientConn
 	p *policy
@@ -74,7 +74,7 @@ func (c *conns) UpdateState(s balancer.State) {
 	}
 }
 
-// failing is a picker that has nothing.
+// failing is a picker without connections: each pick fails with err.
 type failing struct{ err error }
 
 func (f failing) Pick(balancer.PickInfo) (balancer.PickResult, error) {
@@ -118,7 +118,7 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		}
 		done.Report(pick.Ignored)
 	}
-	if len(tried) > 0 { // waiting for another one is no use: the call has an error, or is under way
+	if len(tried) > 0 { // do not wait for another one: the call has an error already, or is under way
 		t.none.Store(true)
 		return balancer.PickResult{}, status.Error(codes.Unavailable, "grpcdisc: there is no other instance")
 	}
@@ -156,13 +156,13 @@ func report(
 	}
 }
 
-// late reports that this process noticed the end of a deadline late.
+// late reports whether this process noticed the end of a deadline late.
 func late(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
 	return ok && time.Since(end) > paused
 }
 
-// outcome is what a call says about the instance.
+// outcome returns what a call shows about the instance.
 func outcome(info balancer.DoneInfo) pick.Outcome {
 	if info.Err == nil && !info.BytesSent {
 		return pick.Ignored // the connection went before there was a call

@@ -18,7 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// scheme is that of the targets.
+// scheme is the scheme of targets.
 const scheme = "etcd"
 
 // patience is how long calls wait for etcd's first answer before they fail: enough for the
@@ -29,7 +29,7 @@ const (
 	// restLeast is the shortest time between two states for gRPC: a program may change weights a
 	// thousand times a second, and the changes meanwhile go into one state.
 	restLeast = 10 * time.Millisecond
-	// restFactor times the duration of gRPC's update, the resolver rests too.
+	// After gRPC's update the resolver also rests for restFactor times as long as the update took.
 	restFactor = 4
 )
 
@@ -83,8 +83,8 @@ type Builder struct {
 
 var _ resolver.Builder = (*Builder)(nil)
 
-// picking goes to the balancers as an attribute of the resolver's state: what they are to have, and
-// what they have made.
+// picking is an attribute of the resolver's state, by which it reaches the balancers. It has their
+// options, and the pick.Balancer that they have made.
 type picking struct {
 	service string
 	opts    []pick.Option
@@ -136,7 +136,7 @@ func (b *Builder) drop(p *picking) {
 	b.live = slices.DeleteFunc(b.live, func(other *picking) bool { return other == p })
 }
 
-// splitOf is the service's split; it goes to the balancers in the same way. gRPC compares it by
+// splitOf is the service's split, which reaches the balancers in the same way. gRPC compares it by
 // Equal.
 type splitOf struct{ discovery.Split }
 
@@ -239,8 +239,7 @@ func (r *follower) tell(v *discovery.View) {
 	}
 	s := state(list)
 	s.Attributes = attributes.New(pickingKey{}, r.picking).WithValue(splitKey{}, splitOf{v.Split()})
-	// An error says that the balancer does not like the addresses; asking again would give
-	// the same.
+	// An error means that the balancer refuses the addresses. It would refuse them again.
 	_ = r.cc.UpdateState(s)
 	if len(s.Endpoints) == 0 {
 		// Balancers say "zero addresses" by themselves, and do not name the service.

@@ -24,7 +24,7 @@ import (
 const (
 	// restLeast is the shortest time between two sets: a deployment changes many instances at once.
 	restLeast = 10 * time.Millisecond
-	// restFactor times the time of making a set, the goroutine rests too.
+	// After making a set the goroutine also rests for restFactor times as long as that took.
 	restFactor = 20
 )
 
@@ -225,7 +225,7 @@ func (b *Balancer) follow(ctx context.Context) {
 		b.mu.Unlock()
 		due, pause := b.remake()
 		if due != never {
-			b.wake() // tend sees to it
+			b.wake() // tend makes the set
 		}
 		if backoff.Sleep(ctx, pause) != nil {
 			return

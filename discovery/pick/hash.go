@@ -19,8 +19,8 @@ const (
 	// loadFactor of 1.25 is what the paper's authors and users recommend: closer to 1, keys
 	// move more often.
 	loadFactor = 1.25
-	// moreCalls may be under way besides: where an instance's share is a call at a time or less,
-	// chance makes them two or three.
+	// moreCalls may be under way in addition: if an instance's share is one call at a time or less,
+	// it has two or three by chance.
 	moreCalls = 2
 	// maxWalk bounds the search for an instance with room. At a factor of 1.25 it takes
 	// some ten steps where all is full.

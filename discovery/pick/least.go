@@ -44,8 +44,8 @@ type fewest struct {
 	rated      []rated // the candidates' columns, of different weights
 }
 
-// rated is a column with the part of each node's calls that a part of it of the least weight has,
-// so that a pick neither looks at weights nor divides.
+// rated is a column that also has, for each of its nodes, the fraction of the node's calls that
+// falls to a part with the least weight. So a pick needs no weights and no division.
 type rated struct {
 	own, other         *node
 	cut                uint32 // own's part less one, of 2^32

@@ -24,9 +24,9 @@ const (
 	// maxLatency bounds what a call counts as. A stream that was open for an hour says
 	// little about the next call.
 	maxLatency = 10 * time.Second
-	// grain is how exactly an instance's times are kept: a write costs as much as the rest of a
-	// report, and more where several processors report. Of calls that are answered closer together
-	// one is measured, a failure always.
+	// grain is the resolution of an instance's times. A write costs as much as the rest of a
+	// report, and more if several processors report. So of calls that are answered within one grain
+	// only one is measured, but every failure is.
 	grain = 1 << 20
 )
 

@@ -24,8 +24,8 @@ const (
 	// beside another with a hundred, as their weights say, would never be left idle, and would get
 	// a third too much.
 	fewCalls = 2
-	// passedOver is how often a drawn node is left for another in a row. Each is drawn twice as
-	// often as it would be picked by weight, so half of it is the time.
+	// passedOver is how often in a row a drawn node is passed over for another one. Each node is
+	// drawn twice as often as it would be picked by weight, so this takes half as many turns.
 	passedOver = 16
 )
 
@@ -94,7 +94,7 @@ func cheaperThan(b, a *node) bool {
 // costs returns what each of two costs beside the other; only their ratio means something.
 func costs(a, b *node) (ofA, ofB float64) {
 	la, lb := a.expected(), b.expected()
-	switch { // one that is not known is as fast as the other: faster, and it would get all calls
+	switch { // an unknown one counts as fast as the other: if it counted as faster, it would get all calls
 	case la == 0 && lb == 0:
 		la, lb = 1, 1
 	case la == 0:

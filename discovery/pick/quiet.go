@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Quiet: a call that still waits tells too. Until the first call ends without an answer, a frozen
-// instance draws its share of the calls, for as long as the callers' deadlines are. So calls whose
-// kind is usually answered soon are counted while they wait. If some have waited all the time, and
-// the instance has answered nothing for a second and more, it gets no new calls until it answers
-// one, or all of them have ended, or it is time for a trial.
+// Quiet: a call shows something about its instance even while it waits. Until the first call ends
+// without an answer, a frozen instance would get its share of the calls, for as long as the
+// callers' deadlines are. So calls whose kind is usually answered soon are counted while they wait.
+// If some have waited all the time, and the instance has answered nothing for a second and more, it
+// gets no new calls until it answers one, or all of them have ended, or it is time for a trial.
 //
-// The instance is not ejected: this process may have been paused, and the answers be there already.
-// And one call may be slow though others of its kind are not. An instance that answers its trial
-// while other calls wait for it is believed for a while that these take their time.
+// The instance is not ejected: this process may have been paused, and the answers may be there
+// already. And one call may be slow although others of its kind are not. If an instance answers its
+// trial while other calls wait for it, these count as slow for a while, and cast no doubt on it.
 
 // quiet is a node's state for that.
 type quiet struct {
@@ -22,7 +22,8 @@ type quiet struct {
 	believed atomic.Int64 // until when the node is not doubted
 }
 
-// belief is how long an instance is believed that its calls take their time.
+// belief is how long waiting calls count as slow, and cast no doubt on an instance, after it has
+// answered a trial.
 const belief = 10 * time.Minute
 
 // waits counts a call whose kind is known, if that is answered soon: long before a second is over.
@@ -45,7 +46,8 @@ func (n *node) heard() {
 	}
 }
 
-// forget makes a trial due of a doubted node for which no call waits any more: none can clear it.
+// forget makes the trial of a doubted node due when no call waits for the node any more: none of
+// them can clear it then.
 func (n *node) forget() {
 	if n.doubted.Load() != 0 {
 		n.trial.CompareAndSwap(n.doubted.Swap(0), trialDue)
@@ -57,7 +59,7 @@ func (b *Balancer) doubtful(n *node, now int64) bool {
 	return n.trial.Load() != noTrial || n.waiting.Load() > 0 && n.hushed(now)
 }
 
-// hushed reports whether calls wait for a node in vain, and puts it in doubt then.
+// hushed reports whether calls wait for a node in vain. If so, it puts the node in doubt.
 func (n *node) hushed(now int64) bool {
 	silence := now - max(n.answered.Load(), n.since.Load())
 	if silence < int64(longSilence) || float64(silence) < hurry*n.expected() || now < n.believed.Load() {

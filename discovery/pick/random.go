@@ -46,7 +46,7 @@ type column struct {
 
 const other, own = 0, 1
 
-// at returns the node at a place of 32 bits. It does not branch: no processor foretells a draw.
+// at returns the node at a place of 32 bits. It does not branch: no processor can predict a draw.
 func (c *column) at(place uint64) *node { return c.nodes[(place-c.cut)>>63] }
 
 type aliases struct {

@@ -42,12 +42,13 @@ const (
 	grantTry        = 3 * time.Second
 	// listTry bounds a look at a span, which the server may have to search.
 	listTry = 10 * time.Second
-	// herdRate is how many processes write per second after an outage that all have seen: etcd can
-	// do several times that, and it has other work then. Each process counts the keys of its crowd,
-	// every countEvery, and draws its turn from that.
+	// herdRate is how many processes write per second after an outage that all of them have
+	// noticed. etcd can do several times as much, but has other work then. Each process counts the
+	// keys of its crowd every countEvery, and draws its turn from that number.
 	herdRate   = 1000
 	countEvery = time.Minute
-	// refusedEvery is when a refused request is tried again: an operator has to grant a permission.
+	// refusedEvery is how often a refused request is tried again: an operator has to grant a
+	// permission.
 	refusedEvery = 5 * time.Second
 	// closeTry bounds the removal of keys when a Keeper is closed.
 	closeTry = 3 * time.Second
@@ -97,9 +98,10 @@ type entry struct {
 	span    *span
 	why     error // of the last try that failed, if none has succeeded since
 	waiting []waiter
-	// answered is the revision of the last answer: what etcd has under the key then is not newer.
+	// answered is the revision of the last answer. What etcd has under the key at that revision is
+	// not newer.
 	answered int64
-	// unsure are the values with which the key may yet be made: puts that were not answered.
+	// unsure has the values of puts that were not answered: each may still create the key.
 	unsure []string
 }
 
@@ -133,7 +135,7 @@ type Keeper struct {
 	watchIt func(*span, int64)        // starts to watch a span from a revision on; nil: no lease
 	others  int64                     // keys of the crowds, when last counted
 	over    relapse.Ended             // keys that were entries
-	unsure  map[string][]string       // what they may yet be made with, under the present lease
+	unsure  map[string][]string       // by key: values of unanswered puts under the present lease
 	blind   sync.Once                 // logs that keys of the lease cannot be seen
 }
 
@@ -328,7 +330,7 @@ func (e *entry) answerWaiters(turn int, err error) {
 	}
 }
 
-// enqueue puts an entry into the queue, if queue says so; the caller holds mu.
+// enqueue puts an entry into the queue if queue is set; the caller holds mu.
 func (k *Keeper) enqueue(e *entry, queue bool) {
 	if queue {
 		k.queue = append(k.queue, e)
@@ -361,7 +363,7 @@ func (k *Keeper) Close() error {
 	k.group.Stop()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.client.Ctx()), closeTry)
 	defer cancel()
-	if idled != clientv3.NoLease { // if that does not succeed, it has expired soon
+	if idled != clientv3.NoLease { // if that fails, the lease expires soon
 		_, _ = k.client.Revoke(ctx, idled)
 	}
 	if id == clientv3.NoLease {

@@ -36,7 +36,7 @@ type held struct {
 	let      context.CancelFunc // ends the renewals
 }
 
-// run has the lease.
+// run grants a lease while there is a key to keep, and holds it.
 func (k *Keeper) run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
 		if !k.needsLease() {
@@ -199,7 +199,7 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 	overdue := time.NewTimer(k.overdue())
 	defer overdue.Stop()
 	barred := make(chan struct{}, 1)
-	counting := time.NewTimer(time.Second) // by then this process is among them
+	counting := time.NewTimer(time.Second) // by then the count has this process too
 	defer counting.Stop()
 	again := time.NewTicker(refusedEvery)
 	defer again.Stop()
@@ -314,7 +314,7 @@ func (k *Keeper) audit() {
 	}
 }
 
-// idle gives the lease up if no key is kept any more; run or Close revokes it.
+// idle gives the lease up if no key is kept any more. Then run or Close revokes it.
 func (k *Keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -367,8 +367,8 @@ func (m *machine) audit() (queue bool) {
 	return m.touch()
 }
 
-// lose is the event for the owner of a record that has gone: none if the owner knows or intended
-// that.
+// lose returns the event for the owner of a record that has gone: none if the owner knows or
+// intended that.
 func (m *machine) lose() Kind {
 	if m.target != Present || m.reported != Registered && m.reported != Restored {
 		return ""

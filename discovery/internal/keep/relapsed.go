@@ -1,7 +1,7 @@
 package keep
 
 // Records that a restored etcd has again, of keys that are no longer kept. A Keeper remembers the
-// last 10,000 that it closed; see package relapse. The watch puts the kept keys right.
+// last 10,000 that it closed; see package relapse. The kept keys are corrected by the watch.
 
 import (
 	"context"
@@ -77,7 +77,7 @@ func (k *Keeper) endedAt(key string) int64 {
 	return k.over.Rev(key)
 }
 
-// ended are the keys that were closed and are not kept again.
+// ended returns the keys that were closed and are not kept again.
 func (k *Keeper) ended() []string {
 	k.mu.Lock()
 	keys := k.over.Keys()

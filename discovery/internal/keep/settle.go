@@ -171,8 +171,8 @@ func first(kvs []*mvccpb.KeyValue) *record {
 	return &record{value: kvs[0].Value, mod: kvs[0].ModRevision, lease: kvs[0].Lease}
 }
 
-// failed is the result of an error. A refused request is not tried again at once, nor one that is
-// not known to be safe.
+// failed returns the result of an error. A refused request is not tried again at once, nor is one
+// that is not known to be safe.
 func failed(err error) result {
 	if tooLarge(err) {
 		return result{err: err, denied: true, unfit: true}
@@ -182,7 +182,8 @@ func failed(err error) result {
 	return result{err: err, denied: !again}
 }
 
-// tooLarge reports that a request is larger than the server allows, or than gRPC on either side.
+// tooLarge reports whether a request is larger than the server allows, or than gRPC allows on
+// either side.
 func tooLarge(err error) bool {
 	if errors.Is(err, rpctypes.ErrRequestTooLarge) {
 		return true
@@ -191,7 +192,7 @@ func tooLarge(err error) bool {
 		!errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
-// refused reports that the server understood a request and does not allow it: repeating it helps
+// refused reports whether the server understood a request and does not allow it. Repeating it helps
 // only after an operator has changed something.
 func refused(err error) bool {
 	switch clientv3.Code(err) {
@@ -237,7 +238,7 @@ func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	return f.again
 }
 
-// doubt notes that the key may yet be made with a value.
+// doubt notes a value with which an unanswered put may still create the key.
 func (e *entry) doubt(value string) {
 	if !slices.Contains(e.unsure, value) {
 		e.unsure = append(e.unsure, value)

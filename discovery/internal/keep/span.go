@@ -118,8 +118,8 @@ func (k *Keeper) narrow(s *span, rev int64) bool {
 	return true
 }
 
-// cut returns the place where sorted keys, two at least, have least in common with the one before;
-// of several such places the one nearest to the middle.
+// cut returns where to split two or more sorted keys: before the key that has least in common with
+// its predecessor, and if there are several such keys, before the one nearest to the middle.
 func cut(keys []string) int {
 	best, least, off := 0, 0, 0
 	for i := 1; i < len(keys); i++ {
@@ -208,8 +208,8 @@ func (k *Keeper) watch(ctx context.Context, s *span, rev int64) {
 	}
 }
 
-// start returns where the parts of a span begin that was watched up to a place: at rev, where its
-// own watch began, if nothing came since.
+// start returns from which revision to watch the parts of a refused span, which was watched up to a
+// place. If nothing came since its watch began at rev, that is rev; otherwise 0.
 func start(p place, rev int64) int64 {
 	if p.rev == rev {
 		return rev
