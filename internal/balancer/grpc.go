@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/transport"
 )
 
-// policyName is ours among gRPC's balancing policies.
+// policyName is the name of our balancing policy in gRPC.
 const policyName = "fairlead_etcd"
 
 // ServiceConfig selects the policy and bounds responses, in bytes. (A call option

@@ -34,8 +34,9 @@ const (
 	deadMin = 2 * time.Second
 )
 
-// leap is how far one slow observation may lift what is usual, if its double is not further: no
-// limit leaves its lower bound for one pause, and a slow link is learned in a few calls.
+// leap is how far one slow observation may raise the usual value if doubling it does not raise it
+// further. So one pause takes no limit off its lower bound, and a slow link is learned within a few
+// calls.
 const leap = int64(silenceMin / silenceFactor)
 
 // Limits are so many times what is usual.
@@ -133,8 +134,8 @@ func (m *Member) cut(now int64) {
 	m.cuts, m.cutAt = m.cuts+1, now
 }
 
-// lenient doubles d for each cut but the first: a connection may break, but where that happens
-// again and again the link is such that it is silent for long, and nothing would ever end on it.
+// lenient doubles d for each cut but the first. One connection may break. If it happens again and
+// again, the link is one that is silent for long times, and no call would ever end on it.
 func (m *Member) lenient(d time.Duration) time.Duration {
 	if m.cuts < 2 || m.set.now()-m.cutAt >= int64(cutMemory) {
 		return d

@@ -85,8 +85,8 @@ func (g *group) previous(size int) *mvccpb.KeyValue {
 	return &g.kvs[g.kvAt-1]
 }
 
-// begin plans a group of up to n items with structs of item bytes, and makes its bytes. The sizes
-// so far tell those to come.
+// begin plans a group of up to n items with structs of item bytes, and makes its bytes. It expects
+// further items to have the mean size of those so far.
 func (g *group) begin(item, size, n, left int) (items int) {
 	mean := size
 	if g.count > 0 {
