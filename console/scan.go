@@ -23,7 +23,7 @@ type found struct {
 	Lease   string `json:"lease,omitempty"`
 }
 
-// span is the keys from begin up to, but without, end; an end of "\x00" is the end of the key
+// span is the keys from begin up to, but not including, end; an end of "\x00" is the end of the key
 // space.
 type span struct{ begin, end string }
 

@@ -2,5 +2,5 @@
 
 package services
 
-// dropStart does nothing: only Linux is known to keep these pages, and to tell which they are.
+// dropStart does nothing: only Linux is known to keep these pages, and to report which they are.
 func dropStart() {}
