@@ -111,9 +111,8 @@ func (s *settings) ejection() pick.Ejection {
 	}
 }
 
-// few returns the endpoints to connect to, of those that the filter takes. With a subset of some
-// size, these are so many of all, and so many of each subset of the split. With zones they are so
-// many in each zone, and so many elsewhere.
+// few returns the endpoints to connect to: all that match the filter, or with a subset of size n,
+// n of them and n of each subset of the split. With zones it is n in each zone, and n elsewhere.
 func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolver.Endpoint {
 	if s.Filter == "" && (s.Subset == 0 || len(list) <= s.Subset) {
 		return list

@@ -310,7 +310,7 @@ func (s *aside) options(opts []grpc.CallOption) []grpc.CallOption {
 	return own
 }
 
-// give passes what gRPC has written to the caller's places.
+// give copies what gRPC has written into the caller's places.
 func (s *aside) give() {
 	for _, o := range s.opts {
 		switch o := o.(type) {
