@@ -245,7 +245,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-func TestContextEnds(t *testing.T) {
+func TestCallsEndWithTheirContexts(t *testing.T) {
 	c := clienttest.Shared(t)
 	ca := open(t, c, []string{t.Name()})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -258,7 +258,7 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
-func TestClose(t *testing.T) {
+func TestCloseEndsWatchesAndCalls(t *testing.T) {
 	c := clienttest.Shared(t)
 	ca := open(t, c, []string{t.Name()})
 	w := ca.Watch(within(t), t.Name(), clientv3.WithPrefix())

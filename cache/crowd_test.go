@@ -11,9 +11,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestSharedQuorumRead: many reads at the same time need few reads of etcd. None of them uses one
-// that began earlier than itself.
-func TestSharedQuorumRead(t *testing.T) {
+// TestCrowdSharesAQuorumRead: many reads at the same time need few reads of etcd. None of them uses
+// one that began earlier than itself.
+func TestCrowdSharesAQuorumRead(t *testing.T) {
 	c := clienttest.Shared(t)
 	within := clienttest.Within(t, clienttest.Long)
 	p := t.Name() + "/"

@@ -139,8 +139,9 @@ func behindProxy(t *testing.T) (m *etcdtest.Member, through, direct *clientv3.Cl
 	return m, clienttest.Dial(t, m.Endpoint), clienttest.Dial(t, m.Direct)
 }
 
-// TestOutage: serializable reads go on and report their age; calls end with their contexts.
-func TestOutage(t *testing.T) {
+// TestSerializableReadsGoOnInAnOutage: serializable reads go on and report their age; calls end
+// with their contexts.
+func TestSerializableReadsGoOnInAnOutage(t *testing.T) {
 	m, c, direct := behindProxy(t)
 	put(t, direct, "p/a", "1")
 	ca := open(t, c, []string{"p/"})
@@ -178,8 +179,9 @@ func TestOutage(t *testing.T) {
 	clienttest.Await(t, "connected again", func() bool { return ca.States()[0].Connected })
 }
 
-// TestBlackHole: the watch's connection is silent and reads time out, none is wrong.
-func TestBlackHole(t *testing.T) {
+// TestSilentConnectionMakesNoReadWrong: the watch's connection is silent and reads time out, none
+// is wrong.
+func TestSilentConnectionMakesNoReadWrong(t *testing.T) {
 	m, c, direct := behindProxy(t)
 	put(t, direct, "p/a", "1")
 	ca := open(t, c, []string{"p/"})
@@ -241,9 +243,9 @@ func TestCompactedWhileAway(t *testing.T) {
 	}
 }
 
-// TestRestored: revisions go back with a backup; the copy becomes what the backup has, and
-// consistent reads do not wait for revisions that will not come.
-func TestRestored(t *testing.T) {
+// TestCopyFollowsARestore: revisions go back with a backup; the copy becomes what the backup has,
+// and consistent reads do not wait for revisions that will not come.
+func TestCopyFollowsARestore(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	put(t, c, "p/a", "old")

@@ -158,7 +158,7 @@ func TestRevisionsAreWhole(t *testing.T) {
 
 // A consumer that is behind gets everything in order: from the history, and from etcd when it
 // is further behind than that; the others do not wait for it.
-func TestSlowConsumer(t *testing.T) {
+func TestSlowConsumerGetsEverythingInOrder(t *testing.T) {
 	c := clienttest.Shared(t)
 	p := t.Name() + "/"
 	ca := open(t, c, []string{p}, cache.WithHistory(50, 1<<20))
@@ -211,7 +211,7 @@ func TestSlowConsumer(t *testing.T) {
 	})
 }
 
-func TestCompactedPast(t *testing.T) {
+func TestWatchOfACompactedPastEnds(t *testing.T) {
 	c := clienttest.Shared(t)
 	p := t.Name() + "/"
 	rev := put(t, c, p+"a", "1")
