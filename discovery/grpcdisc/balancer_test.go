@@ -67,7 +67,7 @@ func TestBalancers(t *testing.T) {
 }
 
 // A change of the weight changes the share, not the connection.
-func TestWeights(t *testing.T) {
+func TestChangedWeightKeepsTheConnection(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
 	one, two := serve(t), serve(t)
@@ -86,7 +86,7 @@ func TestWeights(t *testing.T) {
 }
 
 // A draining instance gets no new calls from then on, and finishes the calls that it has.
-func TestDraining(t *testing.T) {
+func TestDrainingInstanceGetsNoNewCalls(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
 	one, two := serve(t), serve(t)
@@ -154,7 +154,7 @@ func TestFailingInstanceIsLeftOut(t *testing.T) {
 
 // A stream that is quiet until its deadline says nothing about its instance, however fast other
 // calls are.
-func TestQuietStreams(t *testing.T) {
+func TestQuietStreamBlamesNobody(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
 	a, b := serve(t), serve(t)
@@ -249,7 +249,7 @@ func TestZonesInOrder(t *testing.T) {
 }
 
 // The balancers work without our resolver.
-func TestOtherResolver(t *testing.T) {
+func TestBalancersWorkWithAnotherResolver(t *testing.T) {
 	s := serve(t)
 	cc, err := grpc.NewClient("passthrough:///"+s.addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, "")))

@@ -14,7 +14,7 @@ import (
 
 // A service moves to the second cluster and back while calls run, and its instances stay while its
 // etcd is away. No call fails.
-func TestFallback(t *testing.T) {
+func TestFallbackFailsNoCall(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	own, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)
 	d := directory(t, own, discovery.WithFallback("east", east), discovery.WithAnnounce("me"))

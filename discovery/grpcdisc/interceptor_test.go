@@ -72,7 +72,7 @@ func connectWith(
 
 // One of three processes freezes under load. Each caller meets it at most once. With repeated
 // attempts no call fails; without them only calls fail that waited until their deadline.
-func TestFrozenProcess(t *testing.T) {
+func TestFrozenProcessMeetsEachCallerOnce(t *testing.T) {
 	// More than a running process needs on a busy machine: otherwise that would be ejected instead
 	// of the frozen one. An ejected process stays ejected, however long later calls take.
 	const limit, ejection = 5 * time.Second, `"ejection":{"base":"1h"}`
@@ -180,7 +180,7 @@ func TestShortDeadlineBlamesNoInstance(t *testing.T) {
 }
 
 // A call that may be repeated is repeated on another instance; others are not.
-func TestAttempts(t *testing.T) {
+func TestRepeatableCallGoesToAnotherInstance(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, d := registrar(t, c), directory(t, c)
 	good, bad := serve(t), serve(t)
@@ -243,7 +243,7 @@ func TestAttempts(t *testing.T) {
 }
 
 // A call does not wait for a slow instance: a second one gets it too, and the answer is complete.
-func TestHedging(t *testing.T) {
+func TestHedgedCallDoesNotWaitForASlowInstance(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
 	fast, slow := serve(t), serve(t)
@@ -279,7 +279,7 @@ func TestHedging(t *testing.T) {
 }
 
 // The balancers of a connection call the hooks of package pick.
-func TestPicking(t *testing.T) {
+func TestPickingHooksAreCalled(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
 	good, bad := serve(t), serve(t)

@@ -241,7 +241,7 @@ func TestEtcdAway(t *testing.T) {
 }
 
 // Connections that are opened and closed in any order leave nothing behind.
-func TestManyConnections(t *testing.T) {
+func TestManyConnectionsLeaveNothingBehind(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := clienttest.Shared(t)
 	s := serve(t)
@@ -267,7 +267,7 @@ func TestManyConnections(t *testing.T) {
 }
 
 // A builder without a directory makes no connection, and says why.
-func TestNoDirectory(t *testing.T) {
+func TestBuilderWithoutADirectoryGivesTheReason(t *testing.T) {
 	cc, err := grpc.NewClient(
 		"etcd:///"+t.Name(),
 		grpc.WithResolvers(grpcdisc.NewBuilder(nil)),

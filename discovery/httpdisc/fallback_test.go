@@ -16,7 +16,7 @@ import (
 
 // A service moves to the second cluster and back while requests run, and its instances stay while
 // its etcd is away. No request fails.
-func TestFallback(t *testing.T) {
+func TestFallbackFailsNoRequest(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	own, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)
 	d := discovery.NewDirectory(own, discovery.WithFormat(format(t)), discovery.WithFallback("east", east),

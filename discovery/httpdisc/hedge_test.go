@@ -22,7 +22,7 @@ import (
 
 // One of three processes freezes under load: no repeatable request is lost, and with a time limit
 // each caller is delayed at most once.
-func TestFrozenProcess(t *testing.T) {
+func TestFrozenProcessMeetsEachCallerOnce(t *testing.T) {
 	// More than a running process needs on a busy machine: otherwise that would be ejected instead
 	// of the frozen one. An ejected process stays ejected, however long later calls take.
 	const limit = 5 * time.Second
@@ -105,7 +105,7 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 
 // A request does not wait for a slow instance, whose late answer does no harm. A body is sent to
 // both.
-func TestHedging(t *testing.T) {
+func TestHedgedRequestDoesNotWaitForASlowInstance(t *testing.T) {
 	r, tr := setup(
 		t,
 		clienttest.Shared(t),

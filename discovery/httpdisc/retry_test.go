@@ -148,7 +148,7 @@ func killed(t *testing.T, p pick.Policy, ejected bool) {
 }
 
 // A draining instance gets no new requests, and its answers are read to the end.
-func TestDraining(t *testing.T) {
+func TestDrainingInstanceGetsNoNewRequests(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()))
 	goOn := make(chan struct{})
 	slow := serve(t, "slow", func(w http.ResponseWriter, r *http.Request) {
@@ -240,7 +240,7 @@ func TestCancelledRequestEndsAtOnceAndBlamesNobody(t *testing.T) {
 }
 
 // Mistakes of the caller blame no instance, and are not repeated.
-func TestCallersMistakes(t *testing.T) {
+func TestCallersMistakesBlameNobody(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t))
 	one, two := serve(t, "one"), serve(t, "two")
 	register(t, r, one)

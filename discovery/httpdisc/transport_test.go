@@ -82,7 +82,7 @@ func TestInstanceIsOccupiedUntilItsAnswerIsRead(t *testing.T) {
 	}
 }
 
-func TestEmpty(t *testing.T) {
+func TestServiceWithoutInstancesFailsRequestsAtOnce(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, tr := setup(t, c)
 	_, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil))

@@ -43,7 +43,7 @@ func suspects(tr *httpdisc.Transport) (list []string) {
 
 // An instance need not answer before it has the whole request: the caller's slow body blames no
 // instance. Once it has the body, or while it reads nothing, its own time runs.
-func TestSlowUpload(t *testing.T) {
+func TestSlowUploadBlamesNobody(t *testing.T) {
 	const short = 1500 * time.Millisecond
 	upload := func(body io.Reader) func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
 		return func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {

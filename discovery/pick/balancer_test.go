@@ -198,7 +198,7 @@ func TestEjectionLimit(t *testing.T) {
 }
 
 // The first instances are warm; a later one gets more and more.
-func TestWarmUp(t *testing.T) {
+func TestLaterInstanceWarmsUp(t *testing.T) {
 	for _, p := range policies {
 		t.Run(p.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -406,7 +406,7 @@ func TestSubset(t *testing.T) {
 }
 
 // Picks go on while everything changes.
-func TestConcurrent(t *testing.T) {
+func TestPicksGoOnWhileEverythingChanges(t *testing.T) {
 	for _, p := range policies {
 		list := thousand()
 		b := loaded(t, p.policy, list, WithZone("a"), WithSpillOver(3), WithWarmUp(50*time.Millisecond))
@@ -436,7 +436,7 @@ func TestConcurrent(t *testing.T) {
 
 // What a call without an answer shows of its instance depends on the usual latencies of the
 // instance and of the call's kind.
-func TestBlame(t *testing.T) {
+func TestBlameComparesWithUsualLatencies(t *testing.T) {
 	const ms = float64(time.Millisecond)
 	for _, c := range []struct {
 		took           time.Duration

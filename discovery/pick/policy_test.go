@@ -74,7 +74,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-func TestSeeded(t *testing.T) {
+func TestSeedRepeatsARun(t *testing.T) {
 	for _, p := range policies {
 		run := func() (ids []string) {
 			b := loaded(t, p.policy, thousand(), WithSeed(7), WithZone("a"), WithSpillOver(1))
@@ -97,7 +97,7 @@ func TestSeeded(t *testing.T) {
 }
 
 // No instance gets a longer run of calls than its weight requires.
-func TestSmooth(t *testing.T) {
+func TestNoInstanceGetsALongRunOfCalls(t *testing.T) {
 	b := loaded(t, Weighted(), weights(5, 1, 1))
 	last, run, longest := "", 0, 0
 	for range 700 {
@@ -210,7 +210,7 @@ func TestLeastOutstanding(t *testing.T) {
 }
 
 // When an instance goes its keys move, and few others.
-func TestHashMoves(t *testing.T) {
+func TestHashMovesFewKeysWhenAnInstanceGoes(t *testing.T) {
 	const keys = 20_000
 	for _, n := range []int{3, 10, 50, 300} {
 		for _, many := range []int{1, 5} { // weights
@@ -236,7 +236,7 @@ func TestHashMoves(t *testing.T) {
 
 // Keys are spread by weight, also to a light instance beside heavy ones, within the error of a
 // draw.
-func TestHashSpread(t *testing.T) {
+func TestHashSpreadsKeysByWeight(t *testing.T) {
 	const keys = 200_000
 	for _, list := range [][]*discovery.Instance{
 		weights(100, 1), weights(20, 10), weights(10, 10, 1), instances(20, 1), instances(200, 7),
@@ -279,7 +279,7 @@ func pickedFor(t *testing.T, b *Balancer, n int) (ids []string) {
 }
 
 // A very popular key occupies no instance with much more than its share.
-func TestHashBound(t *testing.T) {
+func TestHashBoundsTheCallsOfAPopularKey(t *testing.T) {
 	b := loaded(t, Hash(), instances(20, 1))
 	ctx := WithKey(t.Context(), "hot")
 	held := make(map[string]int)

@@ -38,7 +38,7 @@ func others(t *testing.T, b *pick.Balancer, n int) (a int) {
 
 // A kind of call is usually answered soon. When one has waited for a second on an instance that
 // answers no other call, the instance gets no new calls until it answers.
-func TestQuiet(t *testing.T) {
+func TestQuietInstanceGetsNoNewCalls(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one, two := picked(t, b, "a").Kind("k"), picked(t, b, "a").Kind("k")
 		time.Sleep(900 * time.Millisecond)
@@ -76,7 +76,7 @@ func TestQuietUntilTheEnd(t *testing.T) {
 
 // When the callers have given up those calls, no answer can come, so one new call tries the
 // instance.
-func TestQuietGivenUp(t *testing.T) {
+func TestQuietInstanceIsTriedWhenItsCallsAreGivenUp(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a").Kind("k")
 		time.Sleep(time.Second)
@@ -92,7 +92,7 @@ func TestQuietGivenUp(t *testing.T) {
 }
 
 // A call that has only begun shows nothing, however long the instance was not called before.
-func TestQuietAfterIdling(t *testing.T) {
+func TestQuietAfterIdlingIsNoDoubt(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		time.Sleep(time.Minute)
 		one := picked(t, b, "a").Kind("k")
@@ -105,7 +105,7 @@ func TestQuietAfterIdling(t *testing.T) {
 
 // An instance that answers other calls while one waits is not in doubt. If there are no other
 // calls, a trial shows that it answers, and for a while it is not doubted then.
-func TestQuietCallOnly(t *testing.T) {
+func TestQuietCallBesideAnsweredOnesIsNoDoubt(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a").Kind("k")
 		for range 10 {
@@ -132,7 +132,7 @@ func TestQuietCallOnly(t *testing.T) {
 
 // Calls that may take their time, or are not known to be answered soon, say nothing while they
 // wait.
-func TestQuietKinds(t *testing.T) {
+func TestQuietCallsOfSlowKindsAreNoDoubt(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		done := picked(t, b, "b").Kind("slow")
 		time.Sleep(400 * time.Millisecond)
@@ -159,7 +159,7 @@ func TestQuietKinds(t *testing.T) {
 }
 
 // When no instance answers, all of them are called.
-func TestQuietEverywhere(t *testing.T) {
+func TestQuietEverywhereAllAreCalled(t *testing.T) {
 	quiet(t, func(t *testing.T, b *pick.Balancer) {
 		for _, id := range []string{"a", "b", "c", "d"} {
 			picked(t, b, id).Kind("k")

@@ -75,7 +75,7 @@ func want(t *testing.T, b *pick.Balancer, list ...string) {
 
 // One call that waited in vain ejects an instance that answered no other call, at once and not only
 // when the next set is made.
-func TestSilence(t *testing.T) {
+func TestSilenceEjectsAtOnce(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a")
 		time.Sleep(300 * time.Millisecond)
@@ -92,7 +92,7 @@ func TestSilence(t *testing.T) {
 
 // A call that ends at its caller's deadline counts as silence if it waited for long, and not if it
 // was in a hurry.
-func TestSilenceOfCallers(t *testing.T) {
+func TestSilenceInAHurryDoesNotCount(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		for range 50 {
 			one := picked(t, b, "b")
@@ -108,7 +108,7 @@ func TestSilenceOfCallers(t *testing.T) {
 }
 
 // An instance that answered others lately gets no new calls until it answers one, or for 10 s.
-func TestDoubt(t *testing.T) {
+func TestDoubtKeepsNewCallsAwayUntilAnAnswer(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		slow, other, third := picked(t, b, "a"), picked(t, b, "a"), picked(t, b, "a")
 		time.Sleep(250 * time.Millisecond)
@@ -133,7 +133,7 @@ func TestDoubt(t *testing.T) {
 
 // No more instances are ejected than the limit allows. Other silent ones are passed over while any
 // instance answers. When none does, all are called.
-func TestSilenceOfMany(t *testing.T) {
+func TestSilenceOfManyEjectsNoMoreThanTheLimit(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		var all []pick.Done
 		for _, id := range []string{"a", "b", "c", "d"} {
@@ -165,7 +165,7 @@ func TestSilenceOfMany(t *testing.T) {
 
 // A slow method that ends at its callers' deadlines discredits no instance, whatever else is
 // called; one that is answered soon elsewhere does, with the first call.
-func TestSlowMethod(t *testing.T) {
+func TestSlowMethodBlamesNobody(t *testing.T) {
 	const s = time.Second
 	for name, c := range map[string]struct {
 		took map[string]time.Duration // what calls of each kind took, on all instances

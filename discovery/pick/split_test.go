@@ -102,7 +102,7 @@ func TestSplitShares(t *testing.T) {
 
 // A key stays with its subset, while others lose their instances and while the percentages move,
 // except for those that have to go.
-func TestSplitKeys(t *testing.T) {
+func TestSplitKeepsKeysInTheirSubsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := loaded(t, P2C(), versions("v1 v1 v2 v2 v3"))
 		where := func() map[int]string {
@@ -154,7 +154,7 @@ func TestSplitKeys(t *testing.T) {
 
 // A version that disappears, or fails, gives its part to the others, and hooks are called; a split
 // that does not add up changes nothing.
-func TestSplitReported(t *testing.T) {
+func TestSplitPassesPartsOnAndReportsThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reported := make(chan string, 100)
 		hook := func(list []SubsetStatus) {

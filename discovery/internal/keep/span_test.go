@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCut(t *testing.T) {
+func TestSpanIsCutWhereKeysHaveLeastInCommon(t *testing.T) {
 	for _, c := range []struct {
 		keys []string
 		at   int

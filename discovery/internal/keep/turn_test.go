@@ -7,7 +7,7 @@ import (
 
 // A single process writes again at once. Of ten thousand, each waits for a random time of up to ten
 // seconds.
-func TestTurn(t *testing.T) {
+func TestTurnsAreDrawnByTheSizeOfTheCrowd(t *testing.T) {
 	k := &Keeper{entries: map[string]*entry{"own": nil}}
 	for k.others = range int64(2) {
 		if d := k.turn(); d != 0 {
