@@ -218,8 +218,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// TestFrozen checks that no call outlives its context while the server is frozen.
-func TestFrozen(t *testing.T) {
+func TestCallsEndWithTheirContextsWhileFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	k := dial(t, cl.Endpoints()).Kubernetes
 	put(t, k, "a", "1", 0, kubernetes.PutOptions{})

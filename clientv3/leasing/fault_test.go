@@ -13,9 +13,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestFrozen: reads of owned keys are answered while the lease is certainly held, and not a moment
-// longer; all other calls return when their context ends.
-func TestFrozen(t *testing.T) {
+// TestReadsFromMemoryEndInTimeWhileFrozen: reads of owned keys are answered while the lease is
+// certainly held, and not a moment longer; all other calls return when their context ends.
+func TestReadsFromMemoryEndInTimeWhileFrozen(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	const ttl = 3 * time.Second
 	s := leased(t, c.Endpoints(), "L/", concurrency.WithTTL(int(ttl/time.Second)))
@@ -381,9 +381,9 @@ func TestStopsBeforeItGivesBack(t *testing.T) {
 	}
 }
 
-// TestSilentMember: a read whose member is silent cannot take ownership, but another member answers
-// it.
-func TestSilentMember(t *testing.T) {
+// TestSilentMemberHindersNoRead: a read whose member is silent cannot take ownership, but another
+// member answers it.
+func TestSilentMemberHindersNoRead(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	s := leased(t, c.Endpoints(), "L/")
 	s.put(t, "k", "v")

@@ -21,9 +21,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestOwner: the first read takes ownership. Then reads need no call and writes one, and reads find
-// the last write.
-func TestOwner(t *testing.T) {
+// TestOwnerReadsFromMemory: the first read takes ownership. Then reads need no call and writes one,
+// and reads find the last write.
+func TestOwnerReadsFromMemory(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
 	key := t.Name()
@@ -85,8 +85,9 @@ func TestOwner(t *testing.T) {
 	want("4")
 }
 
-// TestTwoSides: each side sees the other's writes at once, whichever owns the key.
-func TestTwoSides(t *testing.T) {
+// TestTwoSidesSeeEachOthersWritesAtOnce: each side sees the other's writes at once, whichever owns
+// the key.
+func TestTwoSidesSeeEachOthersWritesAtOnce(t *testing.T) {
 	shared(t)
 	var sides [2]*side
 	for i := range sides {
@@ -122,8 +123,9 @@ func TestTwoSides(t *testing.T) {
 	}
 }
 
-// TestAWriteAsksTheOwner: an owner reads what another side has just written. In TestTwoSides the
-// sides change so often that mostly no side may take ownership.
+// TestAWriteAsksTheOwner: an owner reads what another side has just written. In
+// TestTwoSidesSeeEachOthersWritesAtOnce the sides change so often that mostly no side may take
+// ownership.
 func TestAWriteAsksTheOwner(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
@@ -260,8 +262,8 @@ func TestWantEachOthersKeys(t *testing.T) {
 	wg.Wait()
 }
 
-// TestLeasedKeys: a key with a lease may be deleted without a write, so nobody owns it.
-func TestLeasedKeys(t *testing.T) {
+// TestLeasedKeysAreNotOwned: a key with a lease may be deleted without a write, so nobody owns it.
+func TestLeasedKeysAreNotOwned(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
 	key := t.Name()
@@ -447,8 +449,7 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 	}
 }
 
-// TestMistakes: each mistake is an error and changes nothing.
-func TestMistakes(t *testing.T) {
+func TestMistakesAreErrorsAndChangeNothing(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
 	s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
@@ -559,8 +560,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestClose: owned keys are free at once, calls fail, nothing is left running.
-func TestClose(t *testing.T) {
+// TestCloseFreesOwnedKeys: owned keys are free at once, calls fail, nothing is left running.
+func TestCloseFreesOwnedKeys(t *testing.T) {
 	raw := shared(t)
 	pfx := "L-" + t.Name() + "/"
 	if _, err := raw.Get(within(t), pfx); err != nil { // connects

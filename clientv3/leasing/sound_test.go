@@ -6,8 +6,8 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// TestSound: a transaction that a server may refuse is not sound, in any branch. TestMistakes shows
-// that servers refuse them.
+// TestSound: a transaction that a server may refuse is not sound, in any branch.
+// TestMistakesAreErrorsAndChangeNothing shows that servers refuse them.
 func TestSound(t *testing.T) {
 	put := func(key string) v3.Op { return v3.OpPut(key, "") }
 	del := func(key string, opts ...v3.OpOption) v3.Op { return v3.OpDelete(key, opts...) }

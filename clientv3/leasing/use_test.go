@@ -16,9 +16,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestConcurrentUse: with many goroutines on both sides, a read finds at least the writes that were
-// acknowledged before it began.
-func TestConcurrentUse(t *testing.T) {
+// TestConcurrentReadsFindAcknowledgedWrites: with many goroutines on both sides, a read finds at
+// least the writes that were acknowledged before it began.
+func TestConcurrentReadsFindAcknowledgedWrites(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"
 	key := t.Name()
@@ -82,8 +82,8 @@ func TestConcurrentUse(t *testing.T) {
 	readers.Wait()
 }
 
-// TestBoundedMemory: keys that do not fit are given up, and can still be read.
-func TestBoundedMemory(t *testing.T) {
+// TestKeysThatDoNotFitAreGivenUp: keys that do not fit are given up, and can still be read.
+func TestKeysThatDoNotFitAreGivenUp(t *testing.T) {
 	const n, size = 70, 1 << 20 // 64 MiB are kept
 	c := etcdtest.Start(t, etcdtest.Options{})
 	raw := dial(t, c.Endpoints())

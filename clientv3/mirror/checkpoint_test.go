@@ -11,9 +11,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestLateWrite: a transaction that was given up does no harm when it is executed late, before or
-// after the mirror has continued.
-func TestLateWrite(t *testing.T) {
+// TestLateWriteDoesNoHarm: a transaction that was given up does no harm when it is executed late,
+// before or after the mirror has continued.
+func TestLateWriteDoesNoHarm(t *testing.T) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)

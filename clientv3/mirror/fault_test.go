@@ -99,8 +99,9 @@ func TestFaults(t *testing.T) {
 	sameWhole(t, writer, reader)
 }
 
-// TestKilledTarget: a target that was killed and restarted is complete in the end.
-func TestKilledTarget(t *testing.T) {
+// TestKilledTargetIsCompleteInTheEnd: a target that was killed and restarted is complete in the
+// end.
+func TestKilledTargetIsCompleteInTheEnd(t *testing.T) {
 	to := etcdtest.Start(t, etcdtest.Options{})
 	source, target := clienttest.Dial(
 		t,

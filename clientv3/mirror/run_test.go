@@ -294,7 +294,7 @@ func TestMistakes(t *testing.T) {
 	t.Log(err)
 }
 
-func TestTwoMirrors(t *testing.T) {
+func TestTwoMirrorsNoticeEachOther(t *testing.T) {
 	c, from, to, opts := oneCluster(t)
 	one := start(t, c, c, opts...)
 	one.reach(put(t, c, from+"a", "1"))

@@ -144,8 +144,7 @@ func TestSyncerIsLeft(t *testing.T) {
 	mirror.NewSyncer(own, from, 0).SyncBase(context.Background()) // Close ends it
 }
 
-// TestFrozen: no call outlives its context.
-func TestFrozen(t *testing.T) {
+func TestCallsEndWithTheirContextsWhileFrozen(t *testing.T) {
 	alive, frozen := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
 	a, f := clienttest.Dial(t, alive.Endpoints()...), clienttest.Dial(t, frozen.Endpoints()...)
 	put(t, a, "a", "")

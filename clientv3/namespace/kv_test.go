@@ -308,8 +308,7 @@ func TestStreamIsLeft(t *testing.T) {
 	cancel()
 }
 
-// TestFrozen: no call outlives its context.
-func TestFrozen(t *testing.T) {
+func TestCallsEndWithTheirContextsWhileFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	kv := namespace.NewKV(c.KV, "ns/")

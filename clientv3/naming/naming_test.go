@@ -57,8 +57,9 @@ func TestUpdateAndNext(t *testing.T) {
 	w.says("- alone")
 }
 
-// TestEmpty: without addresses the first Next returns at once, with none; the second waits.
-func TestEmpty(t *testing.T) {
+// TestFirstNextReturnsAtOnceWithoutAddresses: without addresses the first Next returns at once,
+// with none; the second waits.
+func TestFirstNextReturnsAtOnceWithoutAddresses(t *testing.T) {
 	c := clienttest.Shared(t)
 	w := resolve(t, c)
 	if u, err := w.next(); err != nil || u == nil || len(u) != 0 {
@@ -133,8 +134,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestClose: Close ends every Next, even of a Watcher that was never used.
-func TestClose(t *testing.T) {
+// TestCloseEndsEveryNext: Close ends every Next, even of a Watcher that was never used.
+func TestCloseEndsEveryNext(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	unused := resolve(t, c)
@@ -177,8 +178,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestConcurrentNext: each update is returned once.
-func TestConcurrentNext(t *testing.T) {
+func TestConcurrentNextReturnsEachUpdateOnce(t *testing.T) {
 	c := clienttest.Shared(t)
 	w := resolve(t, c)
 	w.says()
@@ -213,9 +213,9 @@ func TestConcurrentNext(t *testing.T) {
 	readers.Wait()
 }
 
-// TestAway: Next waits while etcd cannot be reached, before the first answer and later, and a
-// compaction meanwhile does no harm.
-func TestAway(t *testing.T) {
+// TestNextWaitsWhileEtcdIsAway: Next waits while etcd cannot be reached, before the first answer
+// and later, and a compaction meanwhile does no harm.
+func TestNextWaitsWhileEtcdIsAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	proxy := cluster.Members()[0].Proxy()
 	there := clienttest.Dial(t, cluster.Members()[0].Direct)

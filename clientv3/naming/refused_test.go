@@ -13,8 +13,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestRefused: a refusal by etcd is an error of Next. With the permission Next works again.
-func TestRefused(t *testing.T) {
+// TestRefusalIsAnErrorOfNext: a refusal by etcd is an error of Next. With the permission Next works
+// again.
+func TestRefusalIsAnErrorOfNext(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	root := clienttest.Dial(t, cluster.Endpoints()...)
 	ctx := clienttest.Within(t, 2*clienttest.Long)

@@ -131,8 +131,7 @@ func TestAskAgainTxn(t *testing.T) {
 	}
 }
 
-// TestContextEnds: the repetitions of a read end with its context.
-func TestContextEnds(t *testing.T) {
+func TestRepetitionsEndWithTheContext(t *testing.T) {
 	kv := ordering.NewKV(&scripted{revs: []int64{10, 5}},
 		func(clientv3.Op, clientv3.OpResponse, int64) error { return nil })
 	if _, err := kv.Get(clienttest.Within(t, clienttest.Long), "k"); err != nil {
@@ -308,8 +307,9 @@ func TestStream(t *testing.T) {
 	cancel()
 }
 
-// TestFrozen: no call outlives its context, even while members are asked for their revisions.
-func TestFrozen(t *testing.T) {
+// TestCallsEndWithTheirContextsWhileFrozen: no call outlives its context, even while members are
+// asked for their revisions.
+func TestCallsEndWithTheirContextsWhileFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	f := ordering.NewOrderViolationSwitchEndpointClosure(c)

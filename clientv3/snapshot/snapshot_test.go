@@ -144,8 +144,8 @@ func TestMistakes(t *testing.T) {
 	only(t, dir)
 }
 
-// TestConnectionBreaks breaks the connection in the middle, twice.
-func TestConnectionBreaks(t *testing.T) {
+// TestSnapshotSurvivesBrokenConnections breaks the connection in the middle, twice.
+func TestSnapshotSurvivesBrokenConnections(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	fill(t, c)
@@ -173,8 +173,9 @@ func TestConnectionBreaks(t *testing.T) {
 	only(t, dir, "a.db")
 }
 
-// TestServerStops: a snapshot that cannot be finished leaves no file, and an older file stays.
-func TestServerStops(t *testing.T) {
+// TestUnfinishedSnapshotLeavesNoFile: a snapshot that cannot be finished leaves no file, and an
+// older file stays.
+func TestUnfinishedSnapshotLeavesNoFile(t *testing.T) {
 	for name, fault := range map[string]func(p *faultnet.Proxy){
 		"cut":        func(p *faultnet.Proxy) { p.Cut() },
 		"black hole": func(p *faultnet.Proxy) { p.BlackHole() },
@@ -212,8 +213,9 @@ func TestServerStops(t *testing.T) {
 	}
 }
 
-// TestFrozen: after a server was silent for too long, the snapshot begins again when it is back.
-func TestFrozen(t *testing.T) {
+// TestSnapshotBeginsAgainAfterASilence: after a server was silent for too long, the snapshot begins
+// again when it is back.
+func TestSnapshotBeginsAgainAfterASilence(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	fill(t, c)
@@ -260,7 +262,7 @@ func (l *liar) Snapshot(_ *pb.SnapshotRequest, s grpc.ServerStreamingServer[pb.S
 	return l.err
 }
 
-func TestLies(t *testing.T) {
+func TestCorruptSnapshotsAreRefused(t *testing.T) {
 	data := bytes.Repeat([]byte("etcd"), 1024)
 	sum := sha256.Sum256(data)
 	whole := append(append([]byte{}, data...), sum[:]...)

@@ -358,7 +358,7 @@ func TestWaitEvents(t *testing.T) {
 }
 
 // Every call with a context returns soon after its end although no server answers.
-func TestFrozen(t *testing.T) {
+func TestCallsEndWithTheirContextsWhileFrozen(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
 	s := session(t, c)

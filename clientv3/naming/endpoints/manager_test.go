@@ -144,8 +144,7 @@ func TestStrangeNames(t *testing.T) {
 	}
 }
 
-// TestNamespace: a Manager uses the replaced interfaces of a client.
-func TestNamespace(t *testing.T) {
+func TestManagerUsesReplacedInterfaces(t *testing.T) {
 	c, plain := clienttest.Shared(t), clienttest.Shared(t)
 	c.KV, c.Watcher = namespace.NewKV(c.KV, "ns/"), namespace.NewWatcher(c.Watcher, "ns/")
 	m, ctx := manager(t, c), within(t)

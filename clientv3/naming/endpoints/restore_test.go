@@ -12,9 +12,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestRestored: after etcd was restored from a backup, the consumer has the backup's endpoints, and
-// gets later changes.
-func TestRestored(t *testing.T) {
+// TestRestoreShowsTheBackupsEndpoints: after etcd was restored from a backup, the consumer has the
+// backup's endpoints, and gets later changes.
+func TestRestoreShowsTheBackupsEndpoints(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	ctx := clienttest.Within(t, 3*clienttest.Long)
 	c := dial(t, zap.NewNop(), cluster.Endpoints()...)

@@ -87,8 +87,9 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// TestBadRecords: a value that is not an endpoint is logged once and left out.
-func TestBadRecords(t *testing.T) {
+// TestBadRecordsAreLoggedOnceAndLeftOut: a value that is not an endpoint is logged once and left
+// out.
+func TestBadRecordsAreLoggedOnceAndLeftOut(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	c := dial(t, zap.New(core), etcdtest.Shared(t).Endpoints()...)
 	m, ctx := manager(t, c), within(t)
@@ -112,7 +113,7 @@ func TestBadRecords(t *testing.T) {
 	v := watch(t, ctx, m)
 	v.says("+a a:1 <nil>", "+z z:1 <nil>")
 	lines := logs.FilterMessageSnippet("no endpoint").TakeAll()
-	if len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0].ContextMap()), "TestBadRecords/bad0") ||
+	if len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0].ContextMap()), t.Name()+"/bad0") ||
 		lines[0].ContextMap()["keys"] != int64(9) {
 		t.Errorf("logged %v", lines)
 	}
@@ -173,9 +174,9 @@ func TestCompactedWhileAway(t *testing.T) {
 	}
 }
 
-// TestSlowConsumer: a consumer that does not read for long gets the last state, although the
-// history was compacted meanwhile, and the client holds little for it.
-func TestSlowConsumer(t *testing.T) {
+// TestSlowConsumerGetsTheLastState: a consumer that does not read for long gets the last state,
+// although the history was compacted meanwhile, and the client holds little for it.
+func TestSlowConsumerGetsTheLastState(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c, err := clientv3.New(
 		clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop(), WatchBufferLimit: 64 << 10},

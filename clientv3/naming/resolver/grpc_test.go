@@ -17,8 +17,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// TestBalanced: calls are spread over the endpoints in etcd, while endpoints come and go.
-func TestBalanced(t *testing.T) {
+// TestCallsAreSpreadOverTheEndpoints: calls are spread over the endpoints in etcd, while endpoints
+// come and go.
+func TestCallsAreSpreadOverTheEndpoints(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name()+"/a/b")
 	one, two, three := server(t), server(t), server(t)
@@ -63,8 +64,9 @@ func TestPickFirst(t *testing.T) {
 	})
 }
 
-// TestNoEndpoints: calls to a service without endpoints fail at once, unless they wait for one.
-func TestNoEndpoints(t *testing.T) {
+// TestCallsWithoutEndpointsFailAtOnce: calls to a service without endpoints fail at once, unless
+// they wait for one.
+func TestCallsWithoutEndpointsFailAtOnce(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	for name, config := range map[string]string{"round_robin": roundRobin, "pick_first": "{}"} {
@@ -83,7 +85,7 @@ func TestNoEndpoints(t *testing.T) {
 			if name == "pick_first" { // the other balancer does not pass on resolvers' errors
 				clienttest.Await(t, "an error that names the service", func() bool {
 					_, err := call(within(t), cc)
-					return err != nil && strings.Contains(err.Error(), `service "TestNoEndpoints" has no endpoints`)
+					return err != nil && strings.Contains(err.Error(), `service "TestCallsWithoutEndpointsFailAtOnce" has no endpoints`)
 				})
 			}
 			waited := make(chan error, 1)

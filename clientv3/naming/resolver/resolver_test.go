@@ -69,8 +69,9 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestUpdates: gRPC gets each address once, in the order of keys, and a list only after a change.
-func TestUpdates(t *testing.T) {
+// TestEachAddressIsReportedOnce: gRPC gets each address once, in the order of keys, and a list only
+// after a change.
+func TestEachAddressIsReportedOnce(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	put := func(k, value string) {
@@ -195,9 +196,9 @@ func init() {
 	balancer.Register(base.NewBalancerBuilder("metadata_seen", &metadataSeen, base.Config{}))
 }
 
-// TestOldBalancer: a balancer made with gRPC's base package sees the metadata and their
+// TestOldBalancerSeesMetadata: a balancer made with gRPC's base package sees the metadata and their
 // changes.
-func TestOldBalancer(t *testing.T) {
+func TestOldBalancerSeesMetadata(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := newService(t, c, t.Name())
 	one, two := server(t), server(t)
@@ -254,8 +255,9 @@ func TestCompactedWhileAway(t *testing.T) {
 	f.reach(t, "stays:1", "new:1")
 }
 
-// TestRefused: a missing permission is reported. Once it is granted, the resolver works.
-func TestRefused(t *testing.T) {
+// TestMissingPermissionIsReported: a missing permission is reported. Once it is granted, the
+// resolver works.
+func TestMissingPermissionIsReported(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	root := clienttest.Dial(t, cluster.Endpoints()...)
 	ctx := clienttest.Within(t, 2*clienttest.Long)
