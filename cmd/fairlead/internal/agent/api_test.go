@@ -15,7 +15,7 @@ import (
 )
 
 // A program's life: every operation once, each exchange as documented.
-func TestLife(t *testing.T) {
+func TestEveryOperationIsAsDocumented(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
 	s := t.Name()
@@ -163,7 +163,7 @@ func TestSilentProgramGoes(t *testing.T) {
 }
 
 // Another process's instance is not changed.
-func TestTaken(t *testing.T) {
+func TestAnotherProcessesInstanceIsNotChanged(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
 	s := t.Name()
@@ -237,7 +237,7 @@ func TestEvents(t *testing.T) {
 }
 
 // Names arrive unchanged, whatever characters they have.
-func TestNames(t *testing.T) {
+func TestNamesArriveUnchanged(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
 	for _, name := range []string{

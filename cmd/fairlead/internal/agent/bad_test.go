@@ -17,7 +17,7 @@ import (
 )
 
 // Bodies that make no sense get an error and change nothing.
-func TestBadBodies(t *testing.T) {
+func TestBadBodiesChangeNothing(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
 	r.doc.wrong = true
@@ -48,7 +48,7 @@ func TestBadBodies(t *testing.T) {
 }
 
 // Idle connections, however many, keep no client out.
-func TestIdleConnections(t *testing.T) {
+func TestIdleConnectionsKeepNoClientOut(t *testing.T) {
 	const many = 10_000
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
@@ -74,7 +74,7 @@ func TestIdleConnections(t *testing.T) {
 }
 
 // A client that does not read its events holds nothing up, and is closed.
-func TestSlowReader(t *testing.T) {
+func TestSlowReaderHoldsNothingUp(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
 	s := t.Name()

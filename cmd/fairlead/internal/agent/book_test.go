@@ -59,7 +59,7 @@ func TestLapseWhileItChanges(t *testing.T) {
 
 // A drain that etcd refuses leaves the registration in the book, so that it lapses or is tried
 // again.
-func TestDrainRefused(t *testing.T) {
+func TestRefusedDrainKeepsTheRegistration(t *testing.T) {
 	ctx := clienttest.Within(t, 2*clienttest.Long)
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	root, prefix := clienttest.Dial(t, c.Endpoints()...), discovery.DefaultBase
@@ -154,7 +154,7 @@ func TestDeclaredAfterItClosed(t *testing.T) {
 
 // The record is there all the time, however often an instance changes its TTL, and with it the
 // lease.
-func TestLeaseChanges(t *testing.T) {
+func TestRecordStaysWhileItsLeaseChanges(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := startBook(t, client, nil, func(line string) { t.Log(line) })
 	ctx := clienttest.Within(t, 2*clienttest.Long)
@@ -177,7 +177,7 @@ func TestLeaseChanges(t *testing.T) {
 }
 
 // A request that was cut off at the agent's end does not wait for a file that will not be written.
-func TestLateRequest(t *testing.T) {
+func TestLateRequestDoesNotWait(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := newBook(
 		client,

@@ -18,7 +18,7 @@ import (
 
 // Registrations survive a restart of the agent, and so does an operator's drain; then the instances
 // of programs that have ended lapse.
-func TestRestart(t *testing.T) {
+func TestRegistrationsSurviveARestart(t *testing.T) {
 	c := etcdtest.Shared(t)
 	watcher := clienttest.Shared(t)
 	dir := t.TempDir()
@@ -112,7 +112,7 @@ func TestStartsWithoutEtcd(t *testing.T) {
 }
 
 // A state file that is cut short, or of another version, is moved aside, and the agent serves.
-func TestBadState(t *testing.T) {
+func TestBadStateFileIsMovedAside(t *testing.T) {
 	client := clienttest.Shared(t)
 	for name, text := range map[string]string{
 		"cut":     `{"version":1,"registrations":[{"instance":{"service":"x"`,
@@ -138,7 +138,7 @@ func TestBadState(t *testing.T) {
 
 // A second agent with the same directory of files is refused: it would take over the registrations
 // of the first, and remove them, since their programs do not renew them there.
-func TestTwoAgentsWithOneDirectory(t *testing.T) {
+func TestSecondAgentWithADirectoryIsRefused(t *testing.T) {
 	client := clienttest.Shared(t)
 	o := Options{
 		Format: discovery.JSON{}, Base: discovery.DefaultBase, HTTP: "127.0.0.1:0", Files: t.TempDir(),
@@ -153,7 +153,7 @@ func TestTwoAgentsWithOneDirectory(t *testing.T) {
 }
 
 // A registration that was renewed too long ago does not come back.
-func TestOldState(t *testing.T) {
+func TestOldRegistrationDoesNotComeBack(t *testing.T) {
 	client := clienttest.Shared(t)
 	dir := t.TempDir()
 	s := newState(filepath.Join(dir, "registrations.json"))

@@ -145,7 +145,7 @@ func TestRotation(t *testing.T) {
 }
 
 // Many instances are truncated over UDP, and over TCP as many come as fit.
-func TestTooMuch(t *testing.T) {
+func TestManyInstancesAreTruncated(t *testing.T) {
 	source := newFake()
 	var list []*discovery.Instance
 	for i := range 6000 {

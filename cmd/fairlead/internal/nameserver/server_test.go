@@ -98,7 +98,7 @@ func TestSockets(t *testing.T) {
 }
 
 // Neither rubbish nor more queries than can wait change the server.
-func TestFlood(t *testing.T) {
+func TestFloodChangesNothing(t *testing.T) {
 	source := newFake(orders()...)
 	source.empty = false
 	s, _ := serve(t, source)
@@ -139,7 +139,7 @@ func TestFlood(t *testing.T) {
 }
 
 // A query about a new service gets its first view; without a view, SERVFAIL comes in time.
-func TestWaiting(t *testing.T) {
+func TestQueryWaitsForTheFirstView(t *testing.T) {
 	source := newFake()
 	source.empty = false
 	s, _ := serve(t, source)

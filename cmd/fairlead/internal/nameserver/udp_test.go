@@ -59,7 +59,7 @@ func TestAllAddresses(t *testing.T) {
 }
 
 // Several sockets are at one address, but a second server is not.
-func TestSecondServer(t *testing.T) {
+func TestSecondServerAtAnAddressIsRefused(t *testing.T) {
 	s := serveAt(t, "127.0.0.1:0")
 	if want := readers(); runtime.GOOS == "linux" && len(s.udp) != want {
 		t.Errorf("%d sockets, want %d", len(s.udp), want)
