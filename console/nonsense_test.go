@@ -11,7 +11,7 @@ import (
 )
 
 // Each argument that makes no sense is an error that names it, and none panics.
-func TestNonsense(t *testing.T) {
+func TestInvalidArgumentsAreErrors(t *testing.T) {
 	client := clienttest.Shared(t)
 	token := console.WithToken(secret)
 	login := console.WithLogin(console.EtcdLogin(clientv3.Config{}))

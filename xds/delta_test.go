@@ -95,7 +95,7 @@ func assignment(t testing.TB, r *api.Resource) (addresses []string) {
 
 // A client of differences receives only what has changed, also when it comes back and says what it
 // has.
-func TestDelta(t *testing.T) {
+func TestDeltaClientsGetOnlyChanges(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
 	a, b, c := t.Name()+"-a", t.Name()+"-b", t.Name()+"-c"
@@ -177,7 +177,7 @@ func TestGoControlPlane(t *testing.T) {
 }
 
 // A senseless request ends its stream with a reason, or gets no answer. Nobody else notices.
-func TestNonsense(t *testing.T) {
+func TestSenselessRequestEndsOnlyItsStream(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
 	many := make([]string, 20_000)

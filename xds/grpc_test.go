@@ -159,7 +159,7 @@ func TestRollingRestart(t *testing.T) {
 // While the control plane is away, and while etcd is, calls go on, and afterwards changes arrive
 // again. A control plane that starts while etcd is away serves what was last known from its files.
 // Without files it does not report anything as gone.
-func TestAway(t *testing.T) {
+func TestCallsGoOnWhileEtcdOrThePlaneIsAway(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
 	files := discovery.WithFiles(t.TempDir())
@@ -251,7 +251,7 @@ func TestRequestsLimited(t *testing.T) {
 }
 
 // A call to a service without instances fails and does not hang.
-func TestNobody(t *testing.T) {
+func TestCallWithoutInstancesFails(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), "127.0.0.1:0")
 	conn := dial(t, p.at, t.Name())
 	err := conn.Invoke(

@@ -104,7 +104,7 @@ func now(st state, led map[string]led) set {
 }
 
 // Whatever is registered and set, everything that is sent is valid and names only what exists.
-func TestAllStates(t *testing.T) {
+func TestAllStatesGiveValidResources(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	for range 500 {
@@ -201,7 +201,7 @@ func TestLocalities(t *testing.T) {
 
 // Calls go to a new cluster only when clients have had it for a while. An old cluster stays named
 // for a while.
-func TestLeads(t *testing.T) {
+func TestCallsGoToAClusterThatClientsHave(t *testing.T) {
 	list := []*discovery.Instance{
 		{Service: "s", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"},
 		{Service: "s", ID: "b", Addresses: []string{"10.0.0.2:80"}, Version: "v2"},

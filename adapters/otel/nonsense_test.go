@@ -9,7 +9,7 @@ import (
 )
 
 // Without a provider there are no metrics, which is an error and no panic.
-func TestNonsense(t *testing.T) {
+func TestMissingProviderIsAnError(t *testing.T) {
 	if m, err := otel.New(nil); m != nil || err == nil || err.Error() != "otel: the provider is nil" {
 		t.Errorf("New: %v, %v", m, err)
 	}
@@ -22,7 +22,7 @@ func TestNonsense(t *testing.T) {
 }
 
 // A client that is nil does not end the program at the next collection.
-func TestFollowNobody(t *testing.T) {
+func TestNilClientDoesNotEndTheProgram(t *testing.T) {
 	reader := sdk.NewManualReader()
 	m, err := otel.New(sdk.NewMeterProvider(sdk.WithReader(reader)))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // A client that is nil does not end the program at the next collection.
-func TestFollowNobody(t *testing.T) {
+func TestNilClientDoesNotEndTheProgram(t *testing.T) {
 	m := prom.New()
 	m.Follow(nil)
 	registry := prometheus.NewRegistry()

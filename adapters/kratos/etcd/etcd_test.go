@@ -176,7 +176,7 @@ func TestWatcherSeesItsServiceOnly(t *testing.T) {
 }
 
 // The operators' settings apply to programs of kratos.
-func TestOperators(t *testing.T) {
+func TestOperatorsSettingsApply(t *testing.T) {
 	t.Parallel()
 	c := clienttest.Shared(t)
 	r := newRegistry(t, etcdtest.Shared(t).Endpoints())

@@ -170,7 +170,7 @@ func TestDeregisterLeavesOthers(t *testing.T) {
 }
 
 // Instancers go on when history was compacted while they were cut off, and after etcd was away.
-func TestInstancerSurvives(t *testing.T) {
+func TestInstancerGoesOnAfterACompactionAndAnOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	member := cluster.Members()[0]
 	c := client(t, cluster.Endpoints()...)
@@ -327,7 +327,7 @@ func TestWithGoKit(t *testing.T) {
 }
 
 // The heartbeat is the one that was asked for, although the client would renew less often.
-func TestHeartbeat(t *testing.T) {
+func TestHeartbeatIsTheOneAskedFor(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := client(t, cluster.Endpoints()...)
 	renewed := func() float64 {
