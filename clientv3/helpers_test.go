@@ -25,7 +25,7 @@ func (noStreams) RangeStream(
 	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
 }
 
-// plainCredentials are what users pass who do not use TLS.
+// plainCredentials are what users without TLS pass.
 func plainCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }
 
 // listenOn serves at an address until the test ends, and returns the listener's own address.

@@ -302,7 +302,7 @@ func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 		err = streamEnded("Watch.Watch")
 	}
 	if s.c.over() && (err != nil || r.Canceled) {
-		// However whoever is at the other end, a proxy in this process say, puts it.
+		// Whatever words the other end has for it, for example a proxy in this process.
 		err = etcderr.Closed("Watch.Watch")
 	}
 	switch {

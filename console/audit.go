@@ -149,8 +149,8 @@ func (r *request) end(err error) {
 	_ = r.session.owner.c.audit.note(ch) // the change is made, and its first line is recorded
 }
 
-// blame adds to a conflict who made the latest change of the same target through this console.
-// Other clients may have changed it too.
+// blame adds to a conflict the user who made the latest change of the same target through this
+// console. Other clients may have changed it too.
 func (r *request) blame(err error) error {
 	var own *apiError
 	if r.change == nil || !errors.As(err, &own) || own.Code != "conflict" {

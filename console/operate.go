@@ -130,7 +130,7 @@ func (c *Console) operate(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// operator adds to the refusal of an operation who made the latest one.
+// operator adds to the refusal of an operation the user who made the latest one.
 func (c *Console) operator(err error) error {
 	var own *apiError
 	if !errors.As(err, &own) {

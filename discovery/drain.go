@@ -42,9 +42,9 @@ func WithAnnounce(id string) DirectoryOption {
 // watchersPrefix is the prefix of the announcements of a service's followers.
 func watchersPrefix(service string) string { return watchersBase + url.PathEscape(service) + "/" }
 
-// announcement is a feed's key among the watchers. Who has set held uses the rest: a goroutine that
-// announces, which ends when all is announced, since nearly always no instance drains; or that of
-// run in the end.
+// announcement is a feed's key among the watchers. Only the goroutine that has set held uses the
+// rest. That is one that announces, which ends when all is announced, since nearly always no
+// instance drains; in the end it is that of run.
 type announcement struct {
 	held    atomic.Bool
 	acked   chan struct{} // a subscription has seen a view that is to be announced

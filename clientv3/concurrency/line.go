@@ -85,7 +85,7 @@ func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 		if err != nil {
 			return err
 		}
-		ahead := int64(len(r.Kvs)) // Count does not heed the create revision
+		ahead := int64(len(r.Kvs)) // Count ignores the create revision
 		if ahead < n {
 			return nil
 		}

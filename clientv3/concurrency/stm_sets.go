@@ -160,7 +160,7 @@ func (s *stm) commit() *v3.TxnResponse {
 	if r.Succeeded {
 		return r
 	}
-	if s.snapshot() { // otherwise the function's reads are to be of its own time
+	if s.snapshot() { // otherwise the function has to read again by itself
 		s.fresh, s.freshRev = make(map[string]*mvccpb.KeyValue), r.Header.Revision
 		for i, k := range s.order {
 			s.fresh[k] = only(r.Responses[i])

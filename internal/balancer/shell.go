@@ -167,7 +167,7 @@ func askLeader(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Du
 	switch {
 	case !fromServer(err):
 		return noAnswer, err
-	case err != nil || r.Leader != 0: // who may not ask for it learns nothing
+	case err != nil || r.Leader != 0: // a refusal says nothing about the leader
 		return led, err
 	}
 	return leaderless, nil

@@ -10,7 +10,7 @@ package watch
 // the watchers have seen, and the newest revision that was delivered to one of them,
 // the witness, must have changed the same keys to the same values. One witness for all
 // watchers of a group is enough, since they have one history, and asking for the last
-// event of each would be dear: the server looks through all revisions since then.
+// event of each would be expensive: the server looks through all revisions since then.
 //
 // A watcher with a listing has seen a revision too, although nothing was delivered to it yet: the
 // newest key of its listing, as it was at the listing's revision, is a witness of its own
