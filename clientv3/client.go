@@ -65,7 +65,7 @@ type Client struct {
 	closing   chan struct{} // closed when Close has done all
 
 	leading struct {
-		sync.Mutex
+		mu     sync.Mutex
 		asked  time.Time
 		member *balancer.Member
 	}

@@ -220,6 +220,9 @@ func (l *lessor) judge(err error) lease.Verdict {
 	if errors.Is(err, ErrClosed) || etcderr.Code(err) == codes.Unimplemented {
 		return lease.Fatal
 	}
+	if err == rpctypes.ErrPermissionDenied { // for the keys of one of them
+		return lease.Denied
+	}
 	return lease.Retry
 }
 

@@ -63,8 +63,8 @@ const (
 
 // leader returns the member that leads, nil if that cannot be found out soon.
 func (c *Client) leader(ctx context.Context) *balancer.Member {
-	c.leading.Lock()
-	defer c.leading.Unlock()
+	c.leading.mu.Lock()
+	defer c.leading.mu.Unlock()
 	if time.Since(c.leading.asked) < leaderFor {
 		return c.leading.member
 	}

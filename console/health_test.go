@@ -144,14 +144,11 @@ func TestHealth(t *testing.T) {
 func TestHealthOfUsers(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=200000"}})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
-	for i := 0; ; i++ {
-		if _, err := client.Put(clienttest.Within(t, clienttest.Long), "fill", strings.Repeat("x", 20000)); err != nil {
-			break
-		}
-		if i > 100 {
-			t.Fatal("the database does not get full")
-		}
-	}
+	// etcd knows its size once it has committed, every 100 ms.
+	clienttest.Await(t, "a full database", func() bool {
+		_, err := client.Put(clienttest.Within(t, clienttest.Long), "fill", strings.Repeat("x", 20000))
+		return err != nil
+	})
 	withUsers(t, client)
 	p := serve(
 		t,

@@ -24,7 +24,7 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	b.await("nothing is wrong", `document.getElementById('wrong').hidden`)
 	ctx := clienttest.Within(t, clienttest.Long)
 	var err error
-	for i := 0; i < 100 && err == nil; i++ {
+	for i := 0; i < 1000 && err == nil; i++ { // etcd knows its size once it has committed
 		_, err = client.Put(ctx, fmt.Sprint("fill/", i), strings.Repeat("x", 100_000))
 	}
 	if err == nil {

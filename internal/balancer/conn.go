@@ -32,7 +32,7 @@ type conn struct {
 	tracked  atomic.Bool  // transport sees its bytes
 
 	work struct {
-		sync.Mutex
+		mu    sync.Mutex
 		open  bool         // may take more; only the connection in use and a lane do
 		first *Pick        // everything that runs on it, linked through Pick.link
 		count [classes]int // by class, without what was cancelled
@@ -88,8 +88,8 @@ const (
 // add notes that p runs on c, unless c takes nothing more.
 func (c *conn) add(p *Pick) bool {
 	w := &c.work
-	w.Lock()
-	defer w.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !w.open {
 		return false
 	}
@@ -105,7 +105,7 @@ func (c *conn) add(p *Pick) bool {
 // remove forgets p, which add took. The monitor closes a connection that waited for it.
 func (c *conn) remove(p *Pick) {
 	w := &c.work
-	w.Lock()
+	w.mu.Lock()
 	if p.link.prev != nil {
 		p.link.prev.link.next = p.link.next
 	} else {
@@ -119,7 +119,7 @@ func (c *conn) remove(p *Pick) {
 		w.count[p.Class]--
 	}
 	over := !w.open && w.first == nil
-	w.Unlock()
+	w.mu.Unlock()
 	if c.lane {
 		c.usedAt.Store(c.m.set.now())
 	}
@@ -129,29 +129,29 @@ func (c *conn) remove(p *Pick) {
 }
 
 func (c *conn) open(yes bool) {
-	c.work.Lock()
+	c.work.mu.Lock()
 	c.work.open = yes
-	c.work.Unlock()
+	c.work.mu.Unlock()
 }
 
 // busy reports whether anything runs on c.
 func (c *conn) busy() bool {
-	c.work.Lock()
-	defer c.work.Unlock()
+	c.work.mu.Lock()
+	defer c.work.mu.Unlock()
 	return c.work.first != nil
 }
 
 // running is how much of a class runs on c.
 func (c *conn) running(class Class) int {
-	c.work.Lock()
-	defer c.work.Unlock()
+	c.work.mu.Lock()
+	defer c.work.mu.Unlock()
 	return c.work.count[class]
 }
 
 // end cancels the work on c for which fits is true; why is the reason.
 func (c *conn) end(fx *effects, why error, fits func(*Pick) bool) {
-	c.work.Lock()
-	defer c.work.Unlock()
+	c.work.mu.Lock()
+	defer c.work.mu.Unlock()
 	for p := c.work.first; p != nil; p = p.link.next {
 		if p.Cancel != nil && !p.ended && fits(p) {
 			p.ended = true

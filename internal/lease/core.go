@@ -48,11 +48,12 @@ type lease struct {
 	// none. slept is core.slept at that time.
 	sent, slept time.Duration
 	timer       int32 // index in core.timers
-	queue       int32 // index in core.queue; -1: not queued
+	queue       int32 // index in core.queue, or core.apart; -1: not queued
 	state       state
 	tries       uint8   // streams that were late with a renewal since the last acknowledged one
 	risk        bool    // the keeps have been notified that it is in danger, and not yet that it is out of danger
 	hasty       bool    // a keep is hasty
+	denied      uint32  // the number of its last denial since the last acknowledged renewal; 0: none
 	on          *stream // the stream where it is outstanding; nil in other states
 	keeps       *keep   // those to notify; nil once ended
 }
@@ -112,6 +113,7 @@ type core struct {
 	leases map[int64]*lease
 	timers heap // all leases, by at
 	queue  heap // the queued ones, by deadline
+	apart  heap // those that were denied, by denial (denied.go)
 	grants grants
 
 	habit   habit // the usual time of answers
@@ -123,6 +125,9 @@ type core struct {
 	calm    bool          // the last of them was a silence that may be usual
 	why     error         // the error of the last stream that failed since the last answer; nil: none
 	fatals  int           // streams that ended with a fatal error since the last answer
+	denial  error         // the error of the last denial
+	denials uint32        // how many there were
+	trialAt time.Duration // denied leases are not tried before this
 	term    uint64        // raft's; the highest one of an answer, 0: unknown
 	stale   int           // answers from earlier terms since the last one from this term
 	retryAt time.Duration // no stream is opened before this
@@ -139,6 +144,7 @@ func newCore(firstAnswer time.Duration, jitter func() float64) *core {
 		firstAnswer: firstAnswer, jitter: jitter, leases: map[int64]*lease{}, armed: never,
 		timers: heap{place: func(l *lease) *int32 { return &l.timer }},
 		queue:  heap{place: func(l *lease) *int32 { return &l.queue }},
+		apart:  heap{place: func(l *lease) *int32 { return &l.queue }},
 	}
 }
 
@@ -243,7 +249,11 @@ func (c *core) lapse(now time.Duration, l *lease) (lost bool) {
 			continue
 		}
 		lost, *p = true, k.next
-		c.do(action{kind: actEnded, k: k, reason: Unrenewed, err: c.why})
+		err := c.why
+		if l.denied > 0 {
+			err = c.denial
+		}
+		c.do(action{kind: actEnded, k: k, reason: Unrenewed, err: err})
 	}
 	if l.keeps == nil {
 		c.remove(l)
@@ -252,7 +262,7 @@ func (c *core) lapse(now time.Duration, l *lease) (lost bool) {
 	l.ttl, l.sent, l.slept, l.tries = 0, -1, c.slept, 0
 	l.deadline = now + c.firstAnswer
 	if l.state == queued {
-		c.queue.fix(l, l.deadline)
+		c.requeue(l)
 		c.setTimer(l, l.deadline)
 	} else {
 		c.enqueue(l)
@@ -273,9 +283,7 @@ func (c *core) remove(l *lease) {
 	if l.state == ended {
 		return
 	}
-	if l.state == queued {
-		c.queue.remove(l)
-	}
+	c.unqueue(l)
 	l.state, l.on = ended, nil
 	c.timers.remove(l)
 	delete(c.leases, l.id)

@@ -91,6 +91,7 @@ type stream struct {
 	live   bool
 	gone   bool // not in core.streams any more
 	late   bool // counted in core.late
+	trial  bool // denied renewals are outstanding, and nothing is sent behind them
 	member string
 	began  time.Duration // when it was requested; once live, when it was opened
 
@@ -135,6 +136,7 @@ func (st *stream) take(now time.Duration, id int64) (pending, time.Duration, boo
 		st.full = false
 	}
 	if len(st.out) == 0 {
+		st.trial = false
 		st.checkAt = never
 		st.idleAt = now + idleAfter
 	}
@@ -188,9 +190,12 @@ func (c *core) silentAt(st *stream) (at, patience time.Duration, l *lease) {
 // nextForStreams returns when checkStreams or dispatch next has something to do.
 func (c *core) nextForStreams(now time.Duration) time.Duration {
 	at := never
-	starved := len(c.queue.items) > 0 && len(c.streams)-c.late < maxStreams
+	starved := (len(c.queue.items) > 0 || c.trialDue(now)) && len(c.streams)-c.late < maxStreams
 	if starved && c.retryAt > now {
 		at = c.retryAt
+	}
+	if len(c.apart.items) > 0 && c.trialAt > now {
+		at = min(at, c.trialAt)
 	}
 	for _, st := range c.streams {
 		at = min(at, st.checkAt)
@@ -206,7 +211,8 @@ func (c *core) nextForStreams(now time.Duration) time.Duration {
 
 // needed reports whether st has to be kept.
 func (c *core) needed(st *stream) bool {
-	return len(st.out) > 0 || !st.live && len(c.queue.items) > 0 || len(c.leases) > 0 && len(c.streams)-c.late == 1
+	waits := len(c.queue.items)+len(c.apart.items) > 0
+	return len(st.out) > 0 || !st.live && waits || len(c.leases) > 0 && len(c.streams)-c.late == 1
 }
 
 // dispatch sends queued renewals where there is room and opens streams as needed.
@@ -218,7 +224,8 @@ func (c *core) dispatch(now time.Duration) {
 		}
 		c.send(now, st, c.queue.items[0].l)
 	}
-	if len(c.queue.items) > 0 && now >= c.retryAt && len(c.streams)-c.late < maxStreams && c.wantsStream(now) {
+	opens := c.trial(now) || len(c.queue.items) > 0
+	if opens && now >= c.retryAt && len(c.streams)-c.late < maxStreams && c.wantsStream(now) {
 		c.open(now)
 	}
 }
@@ -230,7 +237,7 @@ func (c *core) pick() *stream {
 	var best *stream
 	for _, st := range c.streams {
 		switch n := len(st.out); {
-		case !st.live || st.late || st.full:
+		case !st.live || st.late || st.full || st.trial:
 		case time.Duration(n)*st.gap < busyAfter:
 			return st
 		case best == nil || n < len(best.out):
@@ -241,7 +248,7 @@ func (c *core) pick() *stream {
 }
 
 func (c *core) send(now time.Duration, st *stream, l *lease) {
-	c.queue.remove(l)
+	c.unqueue(l)
 	l.state, l.on = outstanding, st
 	st.out = append(st.out, pending{l: l, id: l.id, sent: now, slept: c.slept})
 	st.full = len(st.out) >= st.room()
@@ -261,7 +268,7 @@ func (c *core) wantsStream(now time.Duration) bool {
 			}
 			continue
 		}
-		if st.late {
+		if st.late || st.trial {
 			continue
 		}
 		live++
@@ -317,11 +324,19 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	}
 	out := st.out
 	c.why = err
+	denied := unknown
+	if v == Denied {
+		denied = c.deny(out, st.live, err)
+	}
 	c.retire(now, st, v == Retry)
-	if v == Fatal {
+	switch {
+	case v == Fatal:
 		c.fatal(out, st.live, err)
-	} else if c.row == 1 { // only the first in a row: an outage must not flood the log
+	case denied == first || denied == unknown && c.row == 1: // an outage must not flood the log
 		c.do(action{kind: actNote, st: st, err: err, note: "lease stream failed, its renewals move"})
+	}
+	if denied != unknown {
+		c.afterDenial(now)
 	}
 	if c.row > 1 {
 		c.retryAt = now + c.wait()
@@ -353,7 +368,7 @@ func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.elsewhere(st, false, true)
 	st.out = nil
 	c.blame(now, st, blame)
-	if st.good {
+	if st.good && !st.trial {
 		c.hurry(now)
 	}
 }
@@ -396,7 +411,9 @@ func (c *core) shut(st *stream) {
 		c.late--
 	}
 	st.gone = true
-	c.streams = slices.DeleteFunc(c.streams, func(s *stream) bool { return s == st })
+	if i := slices.Index(c.streams, st); i >= 0 {
+		c.streams = slices.Delete(c.streams, i, i+1)
+	}
 	c.do(action{kind: actShut, st: st})
 }
 

@@ -31,6 +31,8 @@ const (
 	Retry Verdict = iota
 	// Fatal: trying again cannot help; the leases end with the error.
 	Fatal
+	// Denied: the user may not renew one of the leases, and the others may go on.
+	Denied
 )
 
 // Reason says why a kept lease ended.

@@ -196,6 +196,8 @@ func (m *model) step() {
 		v := Retry
 		if m.next(16) == 0 {
 			v = Fatal
+		} else if m.next(4) == 0 {
+			v = Denied
 		}
 		m.core.failed(m.now, s.st, errors.New("broken"), v)
 	case op == 4:
@@ -313,7 +315,7 @@ func (m *model) settle() {
 			m.t.Fatalf("keep of %d ended %d times", mk.id, mk.ended)
 		}
 	}
-	if c := m.core; len(c.leases)+len(c.timers.items)+len(c.queue.items)+len(c.streams) > 0 {
+	if c := m.core; len(c.leases)+len(c.timers.items)+len(c.queue.items)+len(c.apart.items)+len(c.streams) > 0 {
 		m.t.Fatal("something is left after close")
 	}
 }

@@ -83,10 +83,21 @@ func (c *core) hurry(now time.Duration) {
 // enqueue makes l wait for a stream.
 func (c *core) enqueue(l *lease) {
 	l.state, l.on = queued, nil
-	c.queue.push(l, l.deadline)
+	at := l.deadline
+	if l.denied > 0 {
+		at = time.Duration(l.denied)
+	}
+	c.line(l).push(l, at)
 	c.setTimer(l, l.deadline)
 	if c.row > 0 && !c.anyLive() { // the last stream failed, and the next is not open yet
 		c.endanger(l)
+	}
+}
+
+// requeue gives a queued lease the place of its new deadline.
+func (c *core) requeue(l *lease) {
+	if l.denied == 0 {
+		c.queue.fix(l, l.deadline)
 	}
 }
 
@@ -95,6 +106,8 @@ func (c *core) anyLive() bool {
 }
 
 // endanger notifies the keeps of l that its renewal is in trouble.
+//
+//go:noinline
 func (c *core) endanger(l *lease) {
 	if !l.risk {
 		l.risk = true
@@ -209,13 +222,11 @@ func (c *core) again(l *lease, st *stream) {
 // acknowledge lets l wait for its next renewal, unless a later one is under way elsewhere, and
 // closes streams whose answers would show nothing new.
 func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Duration) {
-	l.tries, l.risk = 0, false
+	c.unqueue(l)
+	l.tries, l.risk, l.denied = 0, false, 0
 	switch {
 	case l.state == outstanding && l.on != st:
 		c.setTimer(l, l.deadline)
-	case l.state == queued:
-		c.queue.remove(l)
-		fallthrough
 	default:
 		l.state, l.on = waiting, nil
 		c.setTimer(l, c.renewAt(now, l, sent))
@@ -238,6 +249,7 @@ func (c *core) renewAt(now time.Duration, l *lease, sent time.Duration) time.Dur
 	return min(at, last)
 }
 
+//go:noinline
 func (c *core) noteLost(n int) {
 	c.do(action{kind: actNote, note: "leases lost, no renewal was acknowledged in time", count: n})
 }

@@ -87,6 +87,8 @@ func (d *driver) input(c scenario.Command) {
 		v := Retry
 		if c.Args["verdict"] == "fatal" {
 			v = Fatal
+		} else if c.Args["verdict"] == "denied" {
+			v = Denied
 		}
 		k.failed(d.now, d.stream(c), errors.New(c.Args["err"]), v)
 	case "answer": // answer STREAM id= ttl=; or from= to= [each=]: one after the other

@@ -37,7 +37,7 @@ func (c *core) sleeping(now, length time.Duration) {
 		}
 		l.deadline = min(l.deadline, max(c.heldFor(l), now+c.patience(l)))
 		if l.state == queued {
-			c.queue.fix(l, l.deadline)
+			c.requeue(l)
 		}
 		c.setTimer(l, l.deadline)
 	}

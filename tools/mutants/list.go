@@ -60,6 +60,10 @@ var mutants = []mutant{
 		new: "if st.late && st.gone {\n\t\tst.late = false\n\t\tc.late--\n\t\tst.checkAt", pkg: leases, tests: cores},
 	{name: "lease: what was outstanding on a broken stream", file: "internal/lease/flow.go",
 		old: "\tc.elsewhere(st, false, true)\n", new: "", pkg: leases, tests: cores},
+	{name: "lease: a denied renewal is sent before the others", file: "internal/lease/denied.go",
+		old: "\tif l.denied = c.denials; was == queued {\n", new: "\tif was == queued {\n", pkg: leases, tests: cores},
+	{name: "lease: renewals are sent behind a denied one", file: "internal/lease/flow.go",
+		old: "st.full || st.trial:", new: "st.full:", pkg: leases, tests: cores},
 	{name: "lease: a full stream stays full", file: "internal/lease/flow.go",
 		old: "\tif len(st.out) <= st.room()/2 {\n", new: "\tif len(st.out) < 0 {\n", pkg: leases, tests: cores},
 

@@ -1,0 +1,105 @@
+package clientv3_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestForbiddenLeaseLeavesTheOthersAlive: etcd renews no lease for a user who may not write one of
+// its keys, and ends the stream. The user's other leases live on; so does that one if the right
+// comes back in time.
+func TestForbiddenLeaseLeavesTheOthersAlive(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{})
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	ctx := ctxFor(t, 2*long)
+	right := func(given bool) {
+		t.Helper()
+		end := clientv3.GetPrefixRangeEnd("other/")
+		var err error
+		if given {
+			_, err = root.RoleGrantPermission(ctx, "app", "other/", end,
+				clientv3.PermissionType(clientv3.PermReadWrite))
+		} else {
+			_, err = root.RoleRevokePermission(ctx, "app", "other/", end)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	right(true)
+	const ttl = 5
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	var renewals [12]atomic.Int32
+	ended := make(chan int, len(renewals))
+	forbidden := func(i int) bool { return i%4 == 1 }
+	for i := range renewals {
+		lease, err := c.Grant(ctx, ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprint("user/", i)
+		if forbidden(i) {
+			key = fmt.Sprint("other/", i)
+		}
+		if _, err := c.Put(ctx, key, "", clientv3.WithLease(lease.ID)); err != nil {
+			t.Fatal(err)
+		}
+		ch, err := c.KeepAlive(ctx, lease.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for range ch {
+				renewals[i].Add(1)
+			}
+			ended <- i
+		}()
+	}
+	// all waits until each of the leases has been renewed again, so many times.
+	all := func(what string, times int32, of func(int) bool) {
+		t.Helper()
+		var from [len(renewals)]int32
+		for i := range renewals {
+			from[i] = renewals[i].Load()
+		}
+		await(t, what, func() bool {
+			for i := range renewals {
+				if of(i) && renewals[i].Load() < from[i]+times {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	everyone := func(int) bool { return true }
+	others := func(i int) bool { return !forbidden(i) }
+	all("renewals", 1, everyone)
+	right(false)
+	all("renewals of the others", 1, others) // the forbidden ones have a third of their TTL then
+	right(true)
+	all("renewals of all, with the right back", 2, everyone)
+	right(false)
+	for lost := 0; lost < 3; {
+		select {
+		case i := <-ended:
+			if !forbidden(i) {
+				t.Fatalf("lease %d was lost, with whose key nothing is wrong", i)
+			}
+			lost++
+		case <-time.After(long):
+			t.Fatalf("%d leases that may not be renewed were lost", lost)
+		}
+	}
+	all("renewals of the others, after the loss", 2, others)
+	select {
+	case i := <-ended:
+		t.Errorf("lease %d was lost", i)
+	default:
+	}
+}
