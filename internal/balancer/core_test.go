@@ -130,7 +130,7 @@ func TestPicking(t *testing.T) {
 	got := make(map[*Member]int)
 	pick := func(want *Pick) *Member {
 		ctx := &Context{Context: context.Background()}
-		ctx.Pick.Avoid, ctx.Pick.Prefer, ctx.Pick.Pin, ctx.Pick.Stream = want.Avoid, want.Prefer, want.Pin, want.Stream
+		ctx.Pick.Avoid, ctx.Pick.Prefer, ctx.Pick.Pin = want.Avoid, want.Prefer, want.Pin
 		r, err := p.Pick(balancer.PickInfo{Ctx: context.WithValue(ctx, new(int), 1)})
 		if err != nil || ctx.Pick.Got == nil || r.SubConn != ctx.Pick.Got.conn.sub {
 			t.Fatalf("%+v, %v", r, err)
@@ -152,12 +152,6 @@ func TestPicking(t *testing.T) {
 	}
 	if o := pick(&Pick{Pin: m[0], Avoid: m[0].slot}); o != m[0] {
 		t.Errorf("picked %s, not the pinned one", o.Name())
-	}
-	m[2].conn.lastByte.Store(d.clock + 1)
-	for range 20 {
-		if o := pick(&Pick{Stream: true, Avoid: m[0].slot}); o != m[2] {
-			t.Fatalf("a stream that broke goes on on %s, not where something came last", o.Name())
-		}
 	}
 	pick(&Pick{Avoid: ^uint64(0)}) // all were tried: any is better than none
 	// One in doubt gets nothing, unless the others were tried.

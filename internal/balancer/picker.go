@@ -1,12 +1,10 @@
 package balancer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -324,7 +322,6 @@ func (p *Pick) result(c *conn, sub balancer.SubConn, now int64) (balancer.PickRe
 
 // choose draws from the members that were not tried and are not in doubt. One in doubt is better
 // than one that was tried, the less so the longer it has been silent, and any is better than none.
-// A stream that broke elsewhere goes on where there was a sign of life last.
 func (p *picker) choose(want *Pick, now int64) int {
 	list := p.v.usable
 	if len(list) == 1 {
@@ -354,11 +351,6 @@ func (p *picker) choose(want *Pick, now int64) int {
 	}
 	if len(fit) == 1 {
 		return fit[0]
-	}
-	if want.Stream && want.Avoid != 0 { // one has just broken: silence of a moment counts already
-		return slices.MaxFunc(fit, func(i, k int) int {
-			return cmp.Compare(list[i].lastByte.Load(), list[k].lastByte.Load())
-		})
 	}
 	a := rand.IntN(len(fit))
 	b := (a + 1 + rand.IntN(len(fit)-1)) % len(fit)
