@@ -127,6 +127,7 @@ type core struct {
 	fatals  int           // streams that ended with a fatal error since the last answer
 	denial  error         // the error of the last denial
 	denials uint32        // how many there were
+	barred  int           // streams that ended with one since the last answer
 	trialAt time.Duration // denied leases are not tried before this
 	term    uint64        // raft's; the highest one of an answer, 0: unknown
 	stale   int           // answers from earlier terms since the last one from this term

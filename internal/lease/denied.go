@@ -49,8 +49,6 @@ func (c *core) line(l *lease) *heap {
 }
 
 // unqueue removes l from its queue, if it is in one.
-//
-//go:noinline
 func (c *core) unqueue(l *lease) {
 	if l.state == queued {
 		c.line(l).remove(l)
@@ -93,7 +91,7 @@ func trialWait(l *lease) time.Duration { return min(max(l.ttl/retryPortion, minR
 // thousands of leases must not have a server open as many streams as fast as it can.
 func (c *core) afterDenial(now time.Duration) {
 	c.row-- // the rest can go on at once
-	if c.fatals++; c.fatals >= maxFatals {
+	if c.barred++; c.barred >= maxFatals {
 		c.retryAt = now + time.Duration(c.jitter()*float64(2*retryBase))
 	}
 }

@@ -77,7 +77,8 @@ const (
 	retryPortion = 12
 
 	// maxFatals: that many streams in a row that end with a fatal error, without an answer between
-	// them, mean that the error is not about single leases.
+	// them, mean that the error is not about single leases. After as many denials, streams are
+	// paced.
 	maxFatals = 16
 
 	avoidMax = 16 // bounds the list of members to avoid; clusters have 7 at most
@@ -302,7 +303,7 @@ func (c *core) opened(now time.Duration, st *stream, member string) {
 
 // answered notes that st works.
 func (c *core) answered(st *stream) {
-	c.fatals, c.why = 0, nil
+	c.fatals, c.barred, c.why = 0, 0, nil
 	if st.late {
 		st.late = false
 		c.late--

@@ -24,7 +24,6 @@ func (a item) before(b item) bool {
 
 const children = 4
 
-//go:noinline
 func (h *heap) push(l *lease, at time.Duration) {
 	h.items = append(h.items, item{at, l})
 	h.up(len(h.items)-1, item{at, l})

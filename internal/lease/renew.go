@@ -105,7 +105,8 @@ func (c *core) anyLive() bool {
 	return slices.ContainsFunc(c.streams, func(st *stream) bool { return st.live })
 }
 
-// endanger notifies the keeps of l that its renewal is in trouble.
+// endanger notifies the keeps of l that its renewal is in trouble. It is not inlined for the reason
+// of do.
 //
 //go:noinline
 func (c *core) endanger(l *lease) {
@@ -249,7 +250,6 @@ func (c *core) renewAt(now time.Duration, l *lease, sent time.Duration) time.Dur
 	return min(at, last)
 }
 
-//go:noinline
 func (c *core) noteLost(n int) {
 	c.do(action{kind: actNote, note: "leases lost, no renewal was acknowledged in time", count: n})
 }
