@@ -135,8 +135,9 @@ type Lease interface {
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
 	// KeepAlive renews a lease three times per TTL until ctx ends or the lease is
-	// lost, through another member when one does not answer. The channel gets the
-	// server's answers; one that is not read keeps the latest ones. It is closed when
+	// lost, through another member when one does not answer. The first renewal is sent at
+	// once, or up to a second later if the lease was just renewed for another call. The channel
+	// gets the server's answers; one that is not read keeps the latest ones. It is closed when
 	// ctx ends, when the lease has expired or was revoked, when it could not be
 	// renewed for so long that the server may have expired it, and when the client is
 	// closed. It is closed before the server can give the lease's keys to anyone

@@ -203,6 +203,8 @@ func TestKeepAliveEnds(t *testing.T) {
 
 // An unread channel keeps the latest answers, and nothing is logged about it.
 func TestKeepAliveUnread(t *testing.T) {
+	defer func(size int) { clientv3.LeaseResponseChSize = size }(clientv3.LeaseResponseChSize)
+	clientv3.LeaseResponseChSize = 3
 	c := shared(t)
 	ctx, cancel := context.WithCancel(ctxFor(t, 2*long))
 	g, err := c.Grant(ctx, 60)
@@ -213,7 +215,7 @@ func TestKeepAliveUnread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Each further KeepAlive renews at once, and all channels of the lease get the answer.
+	// Each further KeepAlive renews within a second, and all channels of the lease get the answer.
 	for range 2 * cap(ch) {
 		once, stop := context.WithCancel(ctx)
 		also, err := c.KeepAlive(once, g.ID)

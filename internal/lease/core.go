@@ -47,8 +47,9 @@ type lease struct {
 	// sent is when the last acknowledged renewal, or the grant, was sent; below zero: there is
 	// none. slept is core.slept at that time.
 	sent, slept time.Duration
-	timer       int32 // index in core.timers
-	queue       int32 // index in core.queue, or core.apart; -1: not queued
+	heard       time.Duration // when its last acknowledged renewal was answered
+	timer       int32         // index in core.timers
+	queue       int32         // index in core.queue, or core.apart; -1: not queued
 	state       state
 	tries       uint8   // streams that were late with a renewal since the last acknowledged one
 	risk        bool    // the keeps have been notified that it is in danger, and not yet that it is out of danger
@@ -154,9 +155,11 @@ func newCore(firstAnswer time.Duration, jitter func() float64) *core {
 //go:noinline
 func (c *core) do(a action) { c.acts = append(c.acts, a) }
 
-// keepAlive is an input: k needs the lease renewed, for the first time at once.
+// keepAlive is an input: k needs the lease renewed, for the first time at once. If the lease was
+// just renewed for others, k waits for a moment: nobody who has read an answer expects another
+// within milliseconds.
 func (c *core) keepAlive(now time.Duration, id int64, k *keep) {
-	l := c.leases[id]
+	l, at := c.leases[id], now
 	if l == nil {
 		l = &lease{id: id, queue: -1, deadline: now + c.firstAnswer, sent: -1, slept: c.slept}
 		if g, ok := c.grants.take(id); ok {
@@ -167,12 +170,18 @@ func (c *core) keepAlive(now time.Duration, id int64, k *keep) {
 		}
 		c.leases[id] = l
 		c.timers.push(l, l.deadline)
+	} else {
+		at = l.heard + c.impatience(l)
 	}
 	k.l, k.next = l, l.keeps
 	l.keeps = k
 	l.hasty = l.hasty || k.hasty
 	if l.state == waiting {
-		c.enqueue(l)
+		if at > now {
+			c.setTimer(l, min(at, c.timers.items[l.timer].at))
+		} else {
+			c.enqueue(l)
+		}
 	}
 	c.finish(now)
 }

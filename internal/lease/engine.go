@@ -93,9 +93,9 @@ func Hasty(ctx context.Context) context.Context { return context.WithValue(ctx, 
 type hastens struct{}
 
 // KeepAlive renews the lease until ctx ends or the lease is lost, and returns at once. Several
-// calls for one id share the renewals. The first renewal is sent at once. After Close it returns
-// ErrClosed, and then the sink is not called; in all other cases it returns nil, and Ended reports
-// the outcome.
+// calls for one id share the renewals. The first renewal is sent at once, or up to a second later
+// if the lease was just renewed for another call. After Close it returns ErrClosed, and then the
+// sink is not called; in all other cases it returns nil, and Ended reports the outcome.
 func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 	k := &keep{
 		host: keepHost{sink: s}, persists: ctx.Value(persists{}) != nil, hasty: ctx.Value(hastens{}) != nil,

@@ -61,7 +61,9 @@ func (h *habit) usual() time.Duration {
 	return took[habitSamples-1-max(h.n-1, 0)/2]
 }
 
-// life returns how long l lives after a renewal.
+// life returns how long l lives after a renewal. It is not inlined for the reason of do.
+//
+//go:noinline
 func (c *core) life(l *lease) time.Duration {
 	if l.ttl == 0 {
 		return c.firstAnswer

@@ -116,6 +116,9 @@ func (c *core) endanger(l *lease) {
 	}
 }
 
+// setTimer is not inlined for the reason of do.
+//
+//go:noinline
 func (c *core) setTimer(l *lease, at time.Duration) {
 	c.timers.fix(l, at)
 }
@@ -224,7 +227,7 @@ func (c *core) again(l *lease, st *stream) {
 // closes streams whose answers would show nothing new.
 func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Duration) {
 	c.unqueue(l)
-	l.tries, l.risk, l.denied = 0, false, 0
+	l.tries, l.risk, l.denied, l.heard = 0, false, 0, now
 	switch {
 	case l.state == outstanding && l.on != st:
 		c.setTimer(l, l.deadline)
