@@ -24,6 +24,7 @@ type conn struct {
 	lane     bool         // for much data
 	calls    activity     // unary attempts of any kind
 	quorum   activity     // attempts that need the cluster's agreement
+	begins   activity     // streams that have asked for something and have no answer yet
 	lastByte atomic.Int64 // Set.now of the last bytes that came
 	asked    atomic.Int64 // Set.now of the probe for life that waits for an answer; 0: none
 	pondered atomic.Int64 // the same for the probe for consensus

@@ -496,6 +496,7 @@ func (s *Set) consensusProbed(c *conn, err error, v verdict, took time.Duration,
 	}
 	if v == answered && !bad {
 		c.quorum.last.Store(now)
+		c.begins.last.Store(now)
 		m.agreed(int64(took), now)
 		if now-m.sampled.Load() > int64(exploreAfter) {
 			s.forgive(m, took, now)

@@ -46,6 +46,7 @@ type Pick struct {
 	conn    *conn                      // guarded by mu; where it runs, or ran last
 	running bool                       // guarded by mu; conn knows of it
 	over    bool                       // guarded by mu; nothing picks for it any more
+	asks    bool                       // guarded by mu; a stream that has sent something, and got nothing yet
 	slot    atomic.Uint64              // Got's slot, for other goroutines
 	link    struct{ next, prev *Pick } // guarded by conn.work
 	ended   bool                       // guarded by conn.work; Cancel is being called
@@ -73,6 +74,9 @@ func (p *Pick) took(c *conn, now int64) bool {
 		c.opened.Store(now)
 	}
 	first := p.Stream
+	if p.asks {
+		c.begins.begin(now)
+	}
 	if !p.Stream {
 		first = c.calls.begin(now)
 		if p.Consensus {
@@ -109,8 +113,11 @@ func (p *Pick) leave(o Outcome) {
 	}
 	p.running = false
 	c := p.conn
+	now := c.m.set.now()
+	if p.asks {
+		c.begins.end(now, false)
+	}
 	if !p.Stream {
-		now := c.m.set.now()
 		c.calls.end(now, o != Unanswered)
 		if p.Consensus {
 			c.quorum.end(now, o == Done)
@@ -147,9 +154,30 @@ func (p *Pick) none(why error, wrong bool) error {
 func (p *Pick) Received() {
 	p.mu.Lock()
 	c := p.conn
+	if p.asks {
+		p.asks = false
+		if p.running {
+			c.begins.end(c.m.set.now(), true)
+		}
+	}
 	p.mu.Unlock()
 	if c != nil && !c.tracked.Load() {
 		c.BytesArrived()
+	}
+}
+
+// Asks notes that the stream sends its first message. Until something comes back it waits as a call
+// does.
+func (p *Pick) Asks() {
+	p.mu.Lock()
+	p.asks = true
+	c := p.conn
+	if p.running {
+		c.begins.begin(c.m.set.now())
+	}
+	p.mu.Unlock()
+	if c != nil && c.m.set.asleep.Load() {
+		c.m.set.poke()
 	}
 }
 

@@ -380,6 +380,13 @@ func (d *driver) input(c scenario.Command) {
 		}
 		p.Finish(map[string]Outcome{"done": Done, "refused": Answered, "over": Unanswered}[c.Name])
 		d.tickAt = d.clock + 1
+	case "asks": // a stream sends its first message; "comes": the answer
+		d.work[c.Word(0)].Asks()
+		d.tickAt = d.clock + 1
+	case "comes":
+		p := d.work[c.Word(0)]
+		p.conn.BytesArrived()
+		p.Received()
 	case "set": // set MEMBER|CONNECTION frozen|no quorum|cut off|no leader|denied|full|refused|well
 		mode := strings.Join(c.Words[1:], " ")
 		if mode == "well" {

@@ -174,7 +174,10 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 	inUse := c == m.conn && m.state != Ejected
 	quiet, limit := c.quiet(now), m.silenceLimit()
 	floor := s.floor.Load()
-	calls := c.calls.n.Load() > 0
+	calls, begins := c.calls.n.Load() > 0, c.begins.silence(now, floor)
+	if begins > 0 && begins < limit {
+		next.in(limit - begins)
+	}
 	if calls {
 		next.in(watchEvery)
 	}
@@ -199,6 +202,10 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 		need(consensusProbe)
 	case inUse && c.quorum.silence(now, floor) >= limit && quiet < limit:
 		need(consensusProbe) // alive, as bytes show, but there is a call that it does not finish
+	case inUse && begins >= limit && quiet < limit:
+		need(consensusProbe) // or a stream that it does not answer, perhaps because of its token
+	case inUse && begins >= limit:
+		need(aliveProbe)
 	case min(c.calls.silence(now, floor), quiet) >= limit:
 		need(aliveProbe)
 	case inUse && m.witness > c.lastByte.Load():

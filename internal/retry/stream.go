@@ -39,6 +39,7 @@ type Stream struct {
 	pick   *balancer.Pick
 	once   sync.Once
 	method string
+	asked  bool // something was sent
 }
 
 // StreamOf finds our stream behind a generated client's stream; nil if it runs
@@ -161,6 +162,10 @@ func (c *Conn) avoid(names []string) (slots uint64) {
 func (s *Stream) SendMsg(m any) error {
 	if err := s.c.tooLarge(s.method, m); err != nil {
 		return err
+	}
+	if !s.asked {
+		s.asked = true
+		s.pick.Asks()
 	}
 	return s.ClientStream.SendMsg(m)
 }

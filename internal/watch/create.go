@@ -59,8 +59,8 @@ func (c *core) flush(now time.Time, st *stream) {
 	}
 	if idle && len(st.creates) > 0 {
 		st.heard = now
-		if g.due[dueAnswer].IsZero() {
-			g.due[dueAnswer] = now.Add(g.patience())
+		if at := now.Add(g.patience()); g.due[dueAnswer].IsZero() || at.Before(g.due[dueAnswer]) {
+			g.due[dueAnswer] = at
 			c.arm(g)
 		}
 	}
@@ -69,7 +69,7 @@ func (c *core) flush(now time.Time, st *stream) {
 // answerWithin is how long a stream on which a create waits may be silent. Some servers never
 // answer: a member that was restored from a backup, and gets a token from before, waits until it
 // reaches the revision at which it issued the token. After each timeout the limit is doubled, up to
-// answerDoubles times, since the link may be slow.
+// answerDoubles times, since the link may be slow, until an answer has come within the first limit.
 const (
 	answerWithin  = 3 * time.Second
 	answerDoubles = 4

@@ -40,6 +40,9 @@ func (c *core) response(now time.Time, st *stream, resp *pb.WatchResponse, cerr 
 	if st.g.st != st || !st.live || resp == nil {
 		return
 	}
+	if resp.Created && now.Sub(st.heard) < answerWithin {
+		st.g.unanswered = 0 // it was not the link
+	}
 	st.heard = now
 	if c.hear(now, st, resp.Header); st.g.st != st {
 		return
