@@ -68,7 +68,8 @@
 // whether it has a leader; the health check follows if it does not answer as soon as calls do. A
 // member without a leader gets a probe for consensus: it may be cut off from the others, which ends
 // its streams only after some seconds. A stream that begins waits for its first byte as a call
-// waits for its answer.
+// waits for its answer. One that has sent a request and gets no message although the member lives
+// is a reason for a probe for consensus.
 //
 // When a probe for life waits for longer than calls do, the client asks the other members too, so
 // that work that leaves a silent member finds one that is known to live.

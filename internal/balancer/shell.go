@@ -201,12 +201,38 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 		return unanswered, nil
 	}
 	defer func() { cancel() }()
-	t := time.NewTimer(o.timeout)
+	wait := o.timeout
+	if giveUp != nil {
+		wait = min(wait, bareLeast)
+	}
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case err := <-read:
 		return verdictOf(err), err
 	case <-t.C:
+	}
+	answers := func(ctx context.Context, within time.Duration) bool {
+		ctx, done := context.WithTimeout(ctx, within)
+		defer done()
+		return fromServer(readAgreed(ctx, cc))
+	}
+	began := time.Now()
+	if giveUp != nil && answers(context.WithValue(ctx, bareKey{}, true), max(o.timeout-wait, bareLeast)) {
+		select {
+		case err := <-read:
+			return verdictOf(err), err
+		default:
+		}
+		within := max(bareRatio*time.Since(began), bareLeast)
+		if !answers(ctx, within) && giveUp() { // the member has not just begun to answer
+			s.cfg.Log.Warn(
+				"calls with the token are not answered, others are: logging in anew",
+				zap.String("endpoint", o.c.m.Name()),
+			)
+			s.change(func(_ int64, fx *effects) { s.anew(fx) })
+		}
+		return blocked, nil
 	}
 	through := verdictOf(checkHealth(ctx, cc, o.c.m.probeTimeout()))
 	select {
@@ -217,27 +243,7 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 	if through != answered {
 		return blocked, nil
 	}
-	if giveUp == nil {
-		return unanswered, nil
-	}
-	answers := func(ctx context.Context, within time.Duration) bool {
-		ctx, done := context.WithTimeout(ctx, within)
-		defer done()
-		return fromServer(readAgreed(ctx, cc))
-	}
-	began := time.Now()
-	if !answers(context.WithValue(ctx, bareKey{}, true), o.c.m.probeTimeout()) {
-		return unanswered, nil
-	}
-	within := max(bareRatio*time.Since(began), bareLeast)
-	if !answers(ctx, within) && giveUp() { // the member has not just begun to answer
-		s.cfg.Log.Warn(
-			"calls with the token are not answered, others are: logging in anew",
-			zap.String("endpoint", o.c.m.Name()),
-		)
-		s.change(func(_ int64, fx *effects) { s.anew(fx) })
-	}
-	return blocked, nil
+	return unanswered, nil
 }
 
 // readAgreed reads what needs the members' agreement.
@@ -246,7 +252,8 @@ func readAgreed(ctx context.Context, cc grpc.ClientConnInterface) error {
 	return err
 }
 
-// A call with a token has so many times as long as one without, and so long at least.
+// A call with a token has so many times as long as one without, and so long at least, also before
+// the one without is made.
 const (
 	bareRatio = 4
 	bareLeast = 500 * time.Millisecond
