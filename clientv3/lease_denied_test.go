@@ -103,3 +103,67 @@ func TestForbiddenLeaseLeavesTheOthersAlive(t *testing.T) {
 	default:
 	}
 }
+
+// TestManyForbiddenLeasesFarAway: each stream finds one forbidden lease in a round trip. The others
+// do not expire meanwhile.
+func TestManyForbiddenLeasesFarAway(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{Members: 3})
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	ctx := ctxFor(t, 2*long)
+	end := clientv3.GetPrefixRangeEnd("other/")
+	_, err := root.RoleGrantPermission(ctx, "app", "other/", end, clientv3.PermissionType(clientv3.PermReadWrite))
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	c := dial(t, clientv3.Config{
+		Endpoints: far(t, cl, 500*time.Millisecond), Username: "user", Password: "pass",
+	})
+	forbidden := func(i int) bool { return i%4 == 1 }
+	var channels [80]<-chan *clientv3.LeaseKeepAliveResponse
+	for i := range channels {
+		lease, err := near.Grant(ctx, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprint("user/", i)
+		if forbidden(i) {
+			key = fmt.Sprint("other/", i)
+		}
+		if _, err := near.Put(ctx, key, "", clientv3.WithLease(lease.ID)); err != nil {
+			t.Fatal(err)
+		}
+		if channels[i], err = c.KeepAlive(ctx, lease.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, ch := range channels {
+		if _, ok := <-ch; !ok {
+			t.Fatalf("lease %d was not renewed", i)
+		}
+	}
+	if _, err := root.RoleRevokePermission(ctx, "app", "other/", end); err != nil {
+		t.Fatal(err)
+	}
+	for i, ch := range channels {
+		for ok := forbidden(i); ok; {
+			select {
+			case _, ok = <-ch:
+			case <-time.After(long):
+				t.Fatalf("lease %d, which may not be renewed, was not lost", i)
+			}
+		}
+	}
+	for i, ch := range channels {
+		for n := len(ch); !forbidden(i) && n >= 0; n-- {
+			select {
+			case _, ok := <-ch:
+				if !ok {
+					t.Fatalf("lease %d was lost, with whose key nothing is wrong", i)
+				}
+			default:
+			}
+		}
+	}
+}

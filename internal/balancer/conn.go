@@ -20,6 +20,7 @@ import (
 //
 // The atomic fields are written by every call, the list of work by every pick.
 type conn struct {
+	_        [0]func() // not comparable: what compares two would make programs larger
 	m        *Member
 	lane     bool         // for much data
 	calls    activity     // unary attempts of any kind

@@ -128,6 +128,8 @@ type core struct {
 	fatals  int           // streams that ended with a fatal error since the last answer
 	denial  error         // the error of the last denial
 	denials uint32        // how many there were
+	search  int           // over how many streams renewals are spread to find denied leases; 0: none is looked for
+	found   time.Duration // when the last one was
 	barred  int           // streams that ended with one since the last answer
 	trialAt time.Duration // denied leases are not tried before this
 	term    uint64        // raft's; the highest one of an answer, 0: unknown

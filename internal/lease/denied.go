@@ -6,12 +6,16 @@ package lease
 // which would end each stream again: it is tried apart, behind everything else on a stream, and
 // nothing is sent behind it. So it costs the others nothing but the opening of a stream, and the
 // lease lives on if the user gets the right back in time.
+//
+// Each stream finds one denied lease in a round trip. So those that wait are spread over as many
+// streams as denied ones were found, over a long link over twice as many: then many are found in
+// the time of a few round trips, and the others do not expire behind them.
 
 import "time"
 
 // deny notes which lease was denied when a stream ended, if that is known. out is what was
 // outstanding on the stream.
-func (c *core) deny(out []pending, live bool, err error) denial {
+func (c *core) deny(now time.Duration, out []pending, live bool, err error) denial {
 	if !live || len(out) == 0 {
 		return unknown
 	}
@@ -19,8 +23,15 @@ func (c *core) deny(out []pending, live bool, err error) denial {
 	if c.denial = err; l.state == ended {
 		return d
 	}
-	if l.denied == 0 && len(c.apart.items) == 0 {
+	if l.denied == 0 && len(c.apart.items) == 0 && c.search == 0 {
 		d = first
+	}
+	if l.denied == 0 && len(out) > 1 {
+		step := 1
+		if c.habit.usual() >= busyAfter {
+			step = 2 // there is no time for more round trips
+		}
+		c.search, c.found = min(c.search+step, maxSearch), now
 	}
 	was := l.state
 	c.unqueue(l) // it may wait already, since it was late
@@ -29,6 +40,25 @@ func (c *core) deny(out []pending, live bool, err error) denial {
 		c.enqueue(l)
 	}
 	return d
+}
+
+// share returns how many renewals a stream gets while denied leases are looked for. That ends when
+// everything was answered, when none is found for a while, or when no further stream can be had.
+func (c *core) share(now time.Duration) int {
+	n := len(c.queue.items)
+	for _, st := range c.streams {
+		switch {
+		case !st.live && now >= st.began+openPatience:
+			c.search = 0
+		case !st.late:
+			n += len(st.out)
+		}
+	}
+	if n == 0 || c.search == 0 || now-c.found >= max(maxBacklog, 2*c.habit.usual()) {
+		c.search = 0
+		return maxOutstanding
+	}
+	return (n + c.search - 1) / c.search
 }
 
 // denial says what the end of a stream for lack of permission shows.
@@ -61,7 +91,7 @@ func (c *core) trial(now time.Duration) (opens bool) {
 	if !c.trialDue(now) {
 		return false
 	}
-	st := c.pick()
+	st := c.pick(maxOutstanding)
 	if st == nil {
 		return true
 	}

@@ -44,6 +44,9 @@ const (
 	// 15 s, more than one etcd cluster is meant for.
 	maxStreams = 8
 
+	// maxSearch bounds them while denied leases are looked for.
+	maxSearch = 32
+
 	// maxLate bounds the late streams beside those: the number of members, so that each is tried
 	// when the others are late.
 	maxLate = 8
@@ -191,7 +194,7 @@ func (c *core) silentAt(st *stream) (at, patience time.Duration, l *lease) {
 // nextForStreams returns when checkStreams or dispatch next has something to do.
 func (c *core) nextForStreams(now time.Duration) time.Duration {
 	at := never
-	starved := (len(c.queue.items) > 0 || c.trialDue(now)) && len(c.streams)-c.late < maxStreams
+	starved := (len(c.queue.items) > 0 || c.trialDue(now)) && len(c.streams)-c.late < max(maxStreams, c.search)
 	if starved && c.retryAt > now {
 		at = c.retryAt
 	}
@@ -218,27 +221,28 @@ func (c *core) needed(st *stream) bool {
 
 // dispatch sends queued renewals where there is room and opens streams as needed.
 func (c *core) dispatch(now time.Duration) {
+	share := c.share(now)
 	for len(c.queue.items) > 0 {
-		st := c.pick()
+		st := c.pick(share)
 		if st == nil {
 			break
 		}
 		c.send(now, st, c.queue.items[0].l)
 	}
 	opens := c.trial(now) || len(c.queue.items) > 0
-	if opens && now >= c.retryAt && len(c.streams)-c.late < maxStreams && c.wantsStream(now) {
+	if opens && now >= c.retryAt && len(c.streams)-c.late < max(maxStreams, c.search) && c.wantsStream(now) {
 		c.open(now)
 	}
 }
 
 // pick returns the stream for the next renewal: the oldest one that is not busy, so
 // that the others fall idle and close, else the one with the least to do; nil if
-// all are full.
-func (c *core) pick() *stream {
+// all are full, or have their share.
+func (c *core) pick(share int) *stream {
 	var best *stream
 	for _, st := range c.streams {
 		switch n := len(st.out); {
-		case !st.live || st.late || st.full || st.trial:
+		case !st.live || st.late || st.full || st.trial || n >= share:
 		case time.Duration(n)*st.gap < busyAfter:
 			return st
 		case best == nil || n < len(best.out):
@@ -276,7 +280,7 @@ func (c *core) wantsStream(now time.Duration) bool {
 		sent += len(st.out)
 		gaps += st.gap
 	}
-	if live == 0 {
+	if live == 0 || live < c.search {
 		return true
 	}
 	each := gaps / time.Duration(live)
@@ -327,7 +331,7 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	c.why = err
 	denied := unknown
 	if v == Denied {
-		denied = c.deny(out, st.live, err)
+		denied = c.deny(now, out, st.live, err)
 	}
 	c.retire(now, st, v == Retry)
 	switch {

@@ -63,7 +63,7 @@ var mutants = []mutant{
 	{name: "lease: a denied renewal is sent before the others", file: "internal/lease/denied.go",
 		old: "\tif l.denied = c.denials; was == queued {\n", new: "\tif was == queued {\n", pkg: leases, tests: cores},
 	{name: "lease: renewals are sent behind a denied one", file: "internal/lease/flow.go",
-		old: "st.full || st.trial:", new: "st.full:", pkg: leases, tests: cores},
+		old: "st.full || st.trial ||", new: "st.full ||", pkg: leases, tests: cores},
 	{name: "lease: a full stream stays full", file: "internal/lease/flow.go",
 		old: "\tif len(st.out) <= st.room()/2 {\n", new: "\tif len(st.out) < 0 {\n", pkg: leases, tests: cores},
 
@@ -161,6 +161,8 @@ var mutants = []mutant{
 		pkg: conns, tests: "."},
 	{name: "watch: patience with creates stays long for ever", file: "internal/watch/event.go",
 		old: "st.g.unanswered = 0", new: "st.g.unanswered += 0", pkg: watches, tests: cores},
+	{name: "lease: denied ones are looked for one by one", file: "internal/lease/denied.go",
+		old: "min(c.search+step, maxSearch)", new: "min(step-step, maxSearch)", pkg: leases, tests: cores},
 	{name: "lease: a further keep renews at once", file: "internal/lease/core.go",
 		old: "if at > now {", new: "if at > now+time.Hour {", pkg: leases, tests: cores},
 	{name: "members: a token that is never answered stays", file: "internal/balancer/shell.go",
