@@ -40,7 +40,7 @@ type Stream struct {
 	pick   *balancer.Pick
 	once   sync.Once
 	method string
-	asked  bool // something was sent
+	asks   bool // its first request, which is answered at once, is yet to be sent
 }
 
 // StreamOf finds our stream behind a generated client's stream; nil if it runs
@@ -129,6 +129,7 @@ func (c *Conn) openStream(
 		return nil, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
 	}
 	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
+	s.asks = desc.ClientStreams    // what has one request only may be answered when something happens
 	context.AfterFunc(sctx, s.end) // a caller that cancels a stream's context need not read to its end
 	return s, nil
 }
@@ -164,8 +165,8 @@ func (s *Stream) SendMsg(m any) error {
 	if err := s.c.tooLarge(s.method, m); err != nil {
 		return err
 	}
-	if !s.asked {
-		s.asked = true
+	if s.asks {
+		s.asks = false
 		s.pick.Asks()
 	}
 	return s.ClientStream.SendMsg(m)
