@@ -402,7 +402,7 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 	}
 	s, err := l.remote.LeaseKeepAlive(retry.WithStreamOptions(ctx, o), l.callOpt...)
 	l.streams.Add(1)
-	ls := &leaseStream{s, retry.StreamOf(s), l}
+	ls := &leaseStream{BidiStreamingClient: s, on: retry.StreamOf(s), l: l}
 	l.c.streamOpened("Lease", ls.on.Member(), ctx, err)
 	if err != nil {
 		l.strict.seen(ls.on.Member(), err)
@@ -413,6 +413,7 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 
 // leaseStream is one LeaseKeepAlive RPC as the engine sees it.
 type leaseStream struct {
+	_ [0]func() // not comparable, see balancer.conn
 	grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 	on *retry.Stream // nil over a client that is not ours
 	l  *lessor

@@ -41,8 +41,8 @@ type SnapshotResponse struct {
 	// caller closes it.
 	Snapshot io.ReadCloser
 	// Version is that of the server's storage, empty from servers before 3.6, and in the first
-	// seconds after a server's start, while the server does not know it
-	// (StatusResponse.StorageVersion is empty too).
+	// seconds after a server's start, while StatusResponse.StorageVersion is empty or below
+	// 3.6 too.
 	Version string
 }
 

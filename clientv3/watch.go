@@ -274,6 +274,7 @@ func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, 
 
 // watchStream is one Watch RPC as the engine sees it.
 type watchStream struct {
+	_ [0]func() // not comparable, see balancer.conn
 	grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
 	on  *retry.Stream // nil over a client that is not ours
 	c   *Client       // may be nil
@@ -397,6 +398,7 @@ type watchSink struct {
 
 // watchHook calls the hook for one watch; its methods may be called on nil.
 type watchHook struct {
+	_    [0]func() // not comparable, see balancer.conn
 	c    *Client
 	info WatchInfo
 

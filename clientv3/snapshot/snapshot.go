@@ -43,8 +43,8 @@ const (
 // Info describes a saved snapshot.
 type Info struct {
 	// Version is the version of the server's storage, such as "3.7.0". It is empty from servers
-	// before 3.6, and in the first seconds after a server's start, as long as
-	// [clientv3.StatusResponse] has no StorageVersion. The snapshot is whole in any case.
+	// before 3.6, and in the first seconds after a server's start, while the StorageVersion in
+	// [clientv3.StatusResponse] is empty or below 3.6. The snapshot is whole in any case.
 	Version string
 	Size    int64 // of the file in bytes, with the digest of 32 bytes at its end
 }

@@ -487,14 +487,7 @@ func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
 
 func (s *Set) consensusProbed(c *conn, err error, v verdict, took time.Duration, now int64, fx *effects) {
 	m := c.m
-	bad := v != answered
-	if v == answered && err != nil {
-		switch etcderr.ClassOf(err) {
-		case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner, etcderr.Ended, etcderr.Broken:
-			bad = true
-		}
-	}
-	if v == answered && !bad {
+	if v == answered && agreed(err) {
 		c.quorum.last.Store(now)
 		c.begins.last.Store(now)
 		m.agreed(int64(took), now)

@@ -220,6 +220,27 @@ func TestSilentMemberGetsNothingWhenAllAreInDoubt(t *testing.T) {
 	}
 }
 
+// What much waits for goes to a member that has just shown life, though no other is in doubt yet.
+func TestUrgentWorkGoesToTheLiving(t *testing.T) {
+	d, m := bench(t, "a", "b", "c")
+	d.clock += int64(livelyFor)
+	m[1].conn.lastByte.Store(d.clock)
+	v, _ := d.set.makeView()
+	others := false
+	for range 100 {
+		if i := (&picker{d.set, v}).choose(&Pick{Urgent: true}, d.clock); v.usable[i].m != m[1] {
+			t.Fatalf("picked %s, which may be frozen", v.usable[i].m.Name())
+		}
+		others = others || v.usable[(&picker{d.set, v}).choose(&Pick{}, d.clock)].m != m[1]
+	}
+	if !others {
+		t.Error("ordinary work went to no other member")
+	}
+	if i := (&picker{d.set, v}).choose(&Pick{Urgent: true, Avoid: m[1].slot}, d.clock); v.usable[i].m == m[1] {
+		t.Error("picked a member that was tried")
+	}
+}
+
 // A pick on an old view does not put work on a connection that has retired since.
 func TestRetiredConnectionsTakeNothing(t *testing.T) {
 	d, m := bench(t, "a")

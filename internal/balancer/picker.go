@@ -29,6 +29,7 @@ type Pick struct {
 	Stream    bool        // not counted among the calls that wait for an answer
 	Lane      bool        // on the connection for much data
 	Consensus bool        // needs the cluster's agreement
+	Urgent    bool        // much waits for it: on a member that was not silent (livelyFor), if there is one
 	Proposes  bool        // asks the cluster to agree on a change
 	Short     bool        // its duration is a fair sample of latency
 	TellSent  bool        // keep Sent; costs an allocation
@@ -361,10 +362,13 @@ func (p *picker) choose(want *Pick, now int64) int {
 			doubtful |= c.m.slot
 		}
 	}
+	if want.Urgent {
+		doubtful |= silent(list, now, livelyFor)
+	}
 	var room [8]int
 	fit := without(room[:0], list, want.Avoid|doubtful)
 	if len(fit) == 0 {
-		mute := silent(list, now)
+		mute := silent(list, now, math.MaxInt64)
 		for _, skip := range [...]uint64{want.Avoid | mute, want.Avoid, mute, 0} {
 			if fit = without(fit, list, skip); len(fit) > 0 {
 				break
@@ -388,15 +392,19 @@ func (p *picker) choose(want *Pick, now int64) int {
 	return fit[a]
 }
 
-// silent returns the slots of members that have been silent for far longer than another one: they
-// are in doubt by themselves, and not because this machine or the cluster stood still.
-func silent(list []*conn, now int64) (slots uint64) {
+// livelyFor is how long a member may have been silent to get urgent work where another one was not.
+const livelyFor = 500 * time.Millisecond
+
+// silent returns the slots of members that have been silent for far longer than another one, and
+// longer than their own limits or the given one: they are in doubt by themselves, and not because
+// this machine or the cluster stood still.
+func silent(list []*conn, now int64, limit time.Duration) (slots uint64) {
 	least := list[0].quiet(now)
 	for _, c := range list[1:] {
 		least = min(least, c.quiet(now))
 	}
 	for _, c := range list {
-		if q := c.quiet(now); q > 2*least && q >= c.m.silenceLimit() {
+		if q := c.quiet(now); q > 2*least && q >= min(limit, c.m.silenceLimit()) {
 			slots |= c.m.slot
 		}
 	}

@@ -215,7 +215,7 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 	answers := func(ctx context.Context, within time.Duration) bool {
 		ctx, done := context.WithTimeout(ctx, within)
 		defer done()
-		return fromServer(readAgreed(ctx, cc))
+		return agreed(readAgreed(ctx, cc))
 	}
 	began := time.Now()
 	if giveUp != nil && answers(context.WithValue(ctx, bareKey{}, true), max(o.timeout-wait, bareLeast)) {
@@ -225,7 +225,8 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 		default:
 		}
 		within := max(bareRatio*time.Since(began), bareLeast)
-		if !answers(ctx, within) && giveUp() { // the member has not just begun to answer
+		// The member has not just begun to answer, and it is not silent again.
+		if !answers(ctx, within) && verdictOf(checkHealth(ctx, cc, within)) == answered && giveUp() {
 			s.cfg.Log.Warn(
 				"calls with the token are not answered, others are: logging in anew",
 				zap.String("endpoint", o.c.m.Name()),
@@ -244,6 +245,18 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 		return blocked, nil
 	}
 	return unanswered, nil
+}
+
+// agreed: the answer, a refusal perhaps, shows that the members agreed.
+func agreed(err error) bool {
+	if err == nil {
+		return true
+	}
+	switch etcderr.ClassOf(err) {
+	case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner, etcderr.Ended, etcderr.Broken:
+		return false
+	}
+	return fromServer(err)
 }
 
 // readAgreed reads what needs the members' agreement.

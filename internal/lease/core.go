@@ -91,6 +91,7 @@ const (
 )
 
 type action struct {
+	_      [0]func() // not comparable, see balancer.conn
 	kind   actKind
 	reason Reason
 	st     *stream

@@ -38,6 +38,7 @@ func (k *call) newAttempt() *try {
 	// A login does not have the deadline of the calls that wait for it.
 	_, bounded := k.ctx.Deadline()
 	a.Pick.Bounded = bounded && k.plan.kind != login
+	a.Pick.Urgent = k.plan.kind == login
 	return a
 }
 

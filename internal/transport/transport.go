@@ -136,6 +136,7 @@ func track(c net.Conn, p Peer) net.Conn {
 // trackedConn reports arriving bytes to its peer and examines the first ones, which show whether
 // the server uses HTTP/2.
 type trackedConn struct {
+	_ [0]func() // not comparable, see balancer.conn
 	net.Conn
 	peer    Peer
 	started atomic.Bool // the first bytes were seen

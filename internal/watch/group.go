@@ -15,10 +15,10 @@ import (
 const (
 	// retryBase and retryMax bound the wait between tries to open a stream. The first
 	// try is immediate: most breaks concern one member and another one is ready. 10 ms
-	// is above a round trip within a data centre; 3 s keeps the delay after a long
-	// outage small, and 10,000 clients at 3 s are no burden to three members.
+	// is above a round trip within a data centre; a second keeps the delay after a long
+	// outage small, also if a stream chances upon the one member that is not back yet.
 	retryBase = 10 * time.Millisecond
-	retryMax  = 3 * time.Second
+	retryMax  = time.Second
 	// retryGood bounds the wait after a stream that confirmed a watcher: its member works, and the
 	// next stream will probably work as well.
 	retryGood = 500 * time.Millisecond

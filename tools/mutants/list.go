@@ -165,9 +165,11 @@ var mutants = []mutant{
 		old: "min(c.search+step, maxSearch)", new: "min(step-step, maxSearch)", pkg: leases, tests: cores},
 	{name: "lease: a further keep renews at once", file: "internal/lease/core.go",
 		old: "if at > now {", new: "if at > now+time.Hour {", pkg: leases, tests: cores},
+	{name: "members: a login goes to a member that may be frozen", file: "internal/balancer/picker.go",
+		old: "if want.Urgent {", new: "if want.Urgent && now == 0 {", pkg: conns, tests: "."},
 	{name: "members: a token that is never answered stays", file: "internal/balancer/shell.go",
-		old: "if !answers(ctx, within) && giveUp() {",
-		new: "if !answers(ctx, within) && giveUp == nil {", pkg: "./clientv3", tests: "TokenOfBeforeARestore/3.7"},
+		old: "== answered && giveUp() {",
+		new: "== answered && giveUp == nil {", pkg: "./clientv3", tests: "TokenOfBeforeARestore/3.7"},
 
 	{name: "batch: a caller that leaves leaves its write", file: "batch/queue.go",
 		old: "\t\tg.gone = append(g.gone, i)\n", new: "", pkg: batches, tests: "Leaving|Abandoned"},
