@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-go/fairlead/discovery"
@@ -55,7 +54,7 @@ type Transport struct {
 type service struct {
 	picks *pick.Balancer
 	base  http.RoundTripper
-	used  atomic.Int64 // Unix nanoseconds
+	used  time.Time // guarded by Transport.mu; the last request
 }
 
 // Option changes a Transport.
@@ -208,18 +207,18 @@ func (t *Transport) nameOf(req *http.Request) (name string, ok bool, err error) 
 
 // service finds a service or begins to follow it.
 func (t *Transport) service(name string) (*service, error) {
-	now := time.Now().UnixNano()
+	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.services[name]; s != nil {
-		s.used.Store(now)
+		s.used = now
 		return s, nil
 	}
 	if t.closed {
 		return nil, discovery.ErrClosed
 	}
 	for other, s := range t.services {
-		if now-s.used.Load() > int64(unused) {
+		if now.Sub(s.used) > unused {
 			delete(t.services, other)
 			defer s.close()
 		}
@@ -233,7 +232,7 @@ func (t *Transport) service(name string) (*service, error) {
 		return nil, err
 	}
 	s := &service{picks: pick.Follow(sub, t.policy, t.picking...), base: base}
-	s.used.Store(now)
+	s.used = now
 	t.services[name] = s
 	return s, nil
 }
