@@ -1,6 +1,7 @@
 package clientv3_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,41 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
+
+// forbidden: the key of the i-th lease is below other/, to which the user has no right for ever.
+func forbidden(i int) bool { return i%4 == 1 }
+
+// leaseOfKey grants the i-th lease, and puts its key.
+func leaseOfKey(t *testing.T, ctx context.Context, c *clientv3.Client, i int, ttl int64) clientv3.LeaseID {
+	t.Helper()
+	lease, err := c.Grant(ctx, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := fmt.Sprint("user/", i)
+	if forbidden(i) {
+		key = fmt.Sprint("other/", i)
+	}
+	if _, err := c.Put(ctx, key, "", clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
+	return lease.ID
+}
+
+// rightToOther gives the user the right to the keys below other/, or takes it away.
+func rightToOther(t *testing.T, ctx context.Context, root *clientv3.Client, given bool) {
+	t.Helper()
+	end := clientv3.GetPrefixRangeEnd("other/")
+	var err error
+	if given {
+		_, err = root.RoleGrantPermission(ctx, "app", "other/", end, clientv3.PermissionType(clientv3.PermReadWrite))
+	} else {
+		_, err = root.RoleRevokePermission(ctx, "app", "other/", end)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // TestForbiddenLeaseLeavesTheOthersAlive: etcd renews no lease for a user who may not write one of
 // its keys, and ends the stream. The user's other leases live on; so does that one if the right
@@ -20,37 +56,14 @@ func TestForbiddenLeaseLeavesTheOthersAlive(t *testing.T) {
 	ctx := ctxFor(t, 2*long)
 	right := func(given bool) {
 		t.Helper()
-		end := clientv3.GetPrefixRangeEnd("other/")
-		var err error
-		if given {
-			_, err = root.RoleGrantPermission(ctx, "app", "other/", end,
-				clientv3.PermissionType(clientv3.PermReadWrite))
-		} else {
-			_, err = root.RoleRevokePermission(ctx, "app", "other/", end)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		rightToOther(t, ctx, root, given)
 	}
 	right(true)
-	const ttl = 5
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
 	var renewals [12]atomic.Int32
 	ended := make(chan int, len(renewals))
-	forbidden := func(i int) bool { return i%4 == 1 }
 	for i := range renewals {
-		lease, err := c.Grant(ctx, ttl)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key := fmt.Sprint("user/", i)
-		if forbidden(i) {
-			key = fmt.Sprint("other/", i)
-		}
-		if _, err := c.Put(ctx, key, "", clientv3.WithLease(lease.ID)); err != nil {
-			t.Fatal(err)
-		}
-		ch, err := c.KeepAlive(ctx, lease.ID)
+		ch, err := c.KeepAlive(ctx, leaseOfKey(t, ctx, c, i, 5))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,30 +124,15 @@ func TestManyForbiddenLeasesFarAway(t *testing.T) {
 	cl := withAuth(t, etcdtest.Options{Members: 3})
 	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
 	ctx := ctxFor(t, 2*long)
-	end := clientv3.GetPrefixRangeEnd("other/")
-	_, err := root.RoleGrantPermission(ctx, "app", "other/", end, clientv3.PermissionType(clientv3.PermReadWrite))
-	if err != nil {
-		t.Fatal(err)
-	}
+	rightToOther(t, ctx, root, true)
 	near := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
 	c := dial(t, clientv3.Config{
 		Endpoints: far(t, cl, 500*time.Millisecond), Username: "user", Password: "pass",
 	})
-	forbidden := func(i int) bool { return i%4 == 1 }
 	var channels [80]<-chan *clientv3.LeaseKeepAliveResponse
 	for i := range channels {
-		lease, err := near.Grant(ctx, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key := fmt.Sprint("user/", i)
-		if forbidden(i) {
-			key = fmt.Sprint("other/", i)
-		}
-		if _, err := near.Put(ctx, key, "", clientv3.WithLease(lease.ID)); err != nil {
-			t.Fatal(err)
-		}
-		if channels[i], err = c.KeepAlive(ctx, lease.ID); err != nil {
+		var err error
+		if channels[i], err = c.KeepAlive(ctx, leaseOfKey(t, ctx, near, i, 10)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,9 +141,7 @@ func TestManyForbiddenLeasesFarAway(t *testing.T) {
 			t.Fatalf("lease %d was not renewed", i)
 		}
 	}
-	if _, err := root.RoleRevokePermission(ctx, "app", "other/", end); err != nil {
-		t.Fatal(err)
-	}
+	rightToOther(t, ctx, root, false)
 	for i, ch := range channels {
 		for ok := forbidden(i); ok; {
 			select {
