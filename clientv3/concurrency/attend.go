@@ -4,6 +4,7 @@ package concurrency
 // watches held keys. It ends when it has nothing of this to do, or with the session's life.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -51,7 +52,7 @@ func (sl *slot) attend(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			if backoff.Sleep(ctx, attendWait.Wait(failures)) != nil {
+			if backoff.Sleep(ctx, waitAfter(err).Wait(failures)) != nil {
 				return
 			}
 			failures++
@@ -151,7 +152,7 @@ func (sl *slot) watch(ctx context.Context, st step) (some bool, err error) {
 			}
 			if !ok || r.Err() != nil {
 				sl.input((*core).watchEnded)
-				return some, errWatchEnded
+				return some, cmp.Or(r.Err(), errWatchEnded)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -43,8 +44,20 @@ const (
 	confirmFor = time.Second
 )
 
-// attendWait is the wait between two tries of an attendant while they fail.
-var attendWait = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
+// attendWait is the wait between two tries of an attendant while they fail, and deniedWait while
+// the user may not do what it tries: with a thousand locks that lasts until somebody changes it.
+var (
+	attendWait = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
+	deniedWait = backoff.Policy{Base: 50 * time.Millisecond, Max: 10 * time.Second}
+)
+
+// waitAfter returns how an attendant waits after err.
+func waitAfter(err error) backoff.Policy {
+	if v3.Code(err) == codes.PermissionDenied {
+		return deniedWait
+	}
+	return attendWait
+}
 
 // slotOf returns the slot of a key; the caller holds s.mu.
 func (s *Session) slotOf(key string) *slot {
