@@ -224,6 +224,9 @@ func (l *lessor) judge(err error) lease.Verdict {
 	if err == rpctypes.ErrPermissionDenied { // for the keys of one of them
 		return lease.Denied
 	}
+	if wantsToken(err) {
+		return lease.Blameless
+	}
 	return lease.Retry
 }
 

@@ -55,7 +55,8 @@ func (c *Client) MemberStates() []MemberStatus {
 const (
 	// leaderFor is how long a leader is believed to be one without asking again.
 	leaderFor = 5 * time.Second
-	// leaderAsk bounds the question; knowing the leader only saves a hop.
+	// leaderAsk bounds the question; knowing the leader only saves a hop. Members that are farther
+	// away are not asked: a stream that replaces another has no time to lose.
 	leaderAsk = 300 * time.Millisecond
 	// leaderSeek bounds it where nobody else will do, and first connections are being made.
 	leaderSeek = 2 * time.Second
@@ -69,7 +70,8 @@ func (c *Client) leader(ctx context.Context) *balancer.Member {
 		return c.leading.member
 	}
 	c.leading.asked = time.Now()
-	c.leading.member = c.findLeader(ctx, leaderAsk, (*balancer.Member).Usable)
+	near := func(m *balancer.Member) bool { return m.Near(leaderAsk) }
+	c.leading.member = c.findLeader(ctx, leaderAsk, near)
 	return c.leading.member
 }
 

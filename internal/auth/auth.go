@@ -78,12 +78,15 @@ func Static(value string) *Keeper {
 // Token returns the current token; nil if there is none (yet).
 func (k *Keeper) Token() *Token { return k.now.Load() }
 
+// Lacks reports that calls need a token and there is none.
+func (k *Keeper) Lacks() bool { return k.Renews() && k.now.Load() == nil && !k.off.Load() }
+
 // Renews reports whether an expired token can be replaced.
 func (k *Keeper) Renews() bool { return k.fetch != nil }
 
 // Invalidate drops t, which the server refused; nil means that the call had no token and the server
 // required one. It reports whether there can be another token, which a user's own token does not
-// have.
+// have. A refresh begins at once, since other streams may be about to learn the same.
 func (k *Keeper) Invalidate(t *Token) bool {
 	if k.fetch == nil {
 		return false
@@ -92,7 +95,9 @@ func (k *Keeper) Invalidate(t *Token) bool {
 		k.off.Store(false)
 		return true
 	}
-	k.now.CompareAndSwap(t, nil)
+	if k.now.CompareAndSwap(t, nil) {
+		_ = k.start(false) // a client that is closed needs none
+	}
 	return true
 }
 
@@ -160,27 +165,40 @@ func (k *Keeper) Try(ctx context.Context) error {
 // fly waits for the refresh under way, or for one that it starts. If there is a token it does so
 // only if renew is set.
 func (k *Keeper) fly(ctx context.Context, renew bool) error {
-	k.mu.Lock()
-	if !renew && k.now.Load() != nil {
-		k.mu.Unlock()
-		return nil
-	}
-	f := k.running
-	if f == nil {
-		f = &flight{done: make(chan struct{})}
-		if !k.group.Go(func(ctx context.Context) { k.refresh(ctx, f) }) {
-			k.mu.Unlock()
-			return etcderr.Closed("Auth.Authenticate")
-		}
-		k.running = f
-	}
-	k.mu.Unlock()
+	f := k.start(renew)
 	select {
 	case <-f.done:
 		return f.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// landed is a flight that is over: there is a token.
+var landed = func() *flight {
+	f := &flight{done: make(chan struct{})}
+	close(f.done)
+	return f
+}()
+
+// start returns the refresh under way, or one that it starts, see fly.
+func (k *Keeper) start(renew bool) *flight {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !renew && k.now.Load() != nil {
+		return landed
+	}
+	if k.running != nil {
+		return k.running
+	}
+	f := &flight{done: make(chan struct{})}
+	if !k.group.Go(func(ctx context.Context) { k.refresh(ctx, f) }) {
+		f.err = etcderr.Closed("Auth.Authenticate")
+		close(f.done)
+		return f
+	}
+	k.running = f
+	return f
 }
 
 func (k *Keeper) refresh(ctx context.Context, f *flight) {

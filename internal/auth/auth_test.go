@@ -55,6 +55,27 @@ func TestOneRefreshForMany(t *testing.T) {
 	}
 }
 
+// A refused token is replaced before anybody asks for the next: a stream may have been opened with
+// it, and is about to be refused too.
+func TestRefusedTokenIsReplacedAtOnce(t *testing.T) {
+	fetched := make(chan struct{}, 8)
+	k := newKeeper(t, func(context.Context) (string, error) {
+		fetched <- struct{}{}
+		return "x", nil
+	})
+	if err := k.Ensure(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	<-fetched
+	old := k.Token()
+	k.Invalidate(old)
+	<-fetched
+	k.Invalidate(old)
+	if err := k.Ensure(context.Background()); err != nil || len(fetched) > 0 {
+		t.Errorf("%v, %d fetches for a token that had been replaced", err, len(fetched))
+	}
+}
+
 func TestCallerLeavesRefreshRunning(t *testing.T) {
 	release := make(chan struct{})
 	k := newKeeper(t, func(context.Context) (string, error) { <-release; return "x", nil })

@@ -239,6 +239,23 @@ func TestUrgentWorkGoesToTheLiving(t *testing.T) {
 	if i := (&picker{d.set, v}).choose(&Pick{Urgent: true, Avoid: m[1].slot}, d.clock); v.usable[i].m == m[1] {
 		t.Error("picked a member that was tried")
 	}
+	// In an election all are in doubt. The one that answers is still the best that was not tried,
+	// also over a long link, where a silence of a second proves nothing.
+	for _, o := range m {
+		o.conn.pondered.Store(1)
+		o.trip.value.Store(int64(time.Second))
+	}
+	d.clock += int64(time.Minute)
+	for _, o := range m {
+		o.conn.lastByte.Store(d.clock)
+	}
+	d.clock += int64(time.Second)
+	m[1].conn.lastByte.Store(d.clock)
+	for range 100 {
+		if i := (&picker{d.set, v}).choose(&Pick{Urgent: true, Avoid: m[0].slot}, d.clock); v.usable[i].m != m[1] {
+			t.Fatalf("all are in doubt: picked %s, which may be frozen", v.usable[i].m.Name())
+		}
+	}
 }
 
 // A pick on an old view does not put work on a connection that has retired since.

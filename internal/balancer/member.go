@@ -130,6 +130,12 @@ func (m *Member) Usable() bool {
 	return m.ready()
 }
 
+// Near reports that m has a working connection, and that a message there and back takes no longer
+// than d.
+func (m *Member) Near(d time.Duration) bool {
+	return m.Usable() && time.Duration(m.trip.value.Load()) <= d
+}
+
 // MayAnswer reports that m has a working connection, or that its first one is being made.
 func (m *Member) MayAnswer() bool {
 	m.set.mu.Lock()

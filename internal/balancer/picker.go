@@ -40,6 +40,7 @@ type Pick struct {
 	Wrong bool    // because no endpoint can work as configured
 	Sent  bool    // the request may have left this process
 	Token any     // what authenticated the call, for the one who refreshes it
+	Void  bool    // it was not sent since its token was refused meanwhile
 	began int64   // Set.now of the pick
 	held  int64   // Set.now when it was first held back; 0: it was not
 
@@ -362,13 +363,15 @@ func (p *picker) choose(want *Pick, now int64) int {
 			doubtful |= c.m.slot
 		}
 	}
+	patience := time.Duration(math.MaxInt64)
 	if want.Urgent {
-		doubtful |= silent(list, now, livelyFor)
+		patience = livelyFor
+		doubtful |= silent(list, now, patience)
 	}
 	var room [8]int
 	fit := without(room[:0], list, want.Avoid|doubtful)
 	if len(fit) == 0 {
-		mute := silent(list, now, math.MaxInt64)
+		mute := silent(list, now, patience)
 		for _, skip := range [...]uint64{want.Avoid | mute, want.Avoid, mute, 0} {
 			if fit = without(fit, list, skip); len(fit) > 0 {
 				break

@@ -33,6 +33,9 @@ const (
 	Fatal
 	// Denied: the user may not renew one of the leases, and the others may go on.
 	Denied
+	// Blameless is Retry, where any member would have failed the same way: an expired token. The
+	// member need not be avoided.
+	Blameless
 )
 
 // Reason says why a kept lease ended.

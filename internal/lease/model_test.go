@@ -198,6 +198,8 @@ func (m *model) step() {
 			v = Fatal
 		} else if m.next(4) == 0 {
 			v = Denied
+		} else if m.next(4) == 0 {
+			v = Blameless
 		}
 		m.core.failed(m.now, s.st, errors.New("broken"), v)
 	case op == 4:

@@ -84,12 +84,9 @@ func (d *driver) input(c scenario.Command) {
 	case "opened":
 		k.opened(d.now, d.stream(c), c.Args["member"])
 	case "failed":
-		v := Retry
-		if c.Args["verdict"] == "fatal" {
-			v = Fatal
-		} else if c.Args["verdict"] == "denied" {
-			v = Denied
-		}
+		v := map[string]Verdict{
+			"": Retry, "fatal": Fatal, "denied": Denied, "blameless": Blameless,
+		}[c.Args["verdict"]]
 		k.failed(d.now, d.stream(c), errors.New(c.Args["err"]), v)
 	case "answer": // answer STREAM id= ttl=; or from= to= [each=]: one after the other
 		from, to := c.Int(d.t, "id", 0), c.Int(d.t, "id", 0)

@@ -327,6 +327,47 @@ func TestTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// A stream whose token is refused elsewhere while it waits for a member gets the next one. Without
+// any it would be refused, which shows only after the way to and fro.
+func TestStreamWaitsForTheNextToken(t *testing.T) {
+	var logins atomic.Int32
+	var tried sync.Once
+	opened := make(chan struct{})
+	g := worker.New(context.Background())
+	defer g.Stop()
+	k := auth.New(g, func(context.Context) (string, error) {
+		n := logins.Add(1)
+		if n > 1 {
+			<-opened
+		}
+		return fmt.Sprint("token-", n), nil
+	})
+	r := newRig(t, 1, func(c *retry.Config) {
+		c.Auth = k
+		c.Raw = &overtaken{
+			before: func() { tried.Do(func() { k.Invalidate(k.Token()) }) },
+			after:  sync.OnceFunc(func() { close(opened) }),
+		}
+	})
+	r.script(func(ctx context.Context, _ int) error {
+		md, _ := metadata.FromIncomingContext(ctx)
+		if v := md.Get(rpctypes.TokenFieldNameGRPC); len(v) != 1 || v[0] != "token-2" {
+			return status.Errorf(codes.Internal, "the stream came with %q", v)
+		}
+		return nil
+	})
+	w, err := pb.NewWatchClient(r.Conn).Watch(within(t, long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Send(&pb.WatchRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := w.Recv(); err != nil || !resp.Created {
+		t.Fatalf("%v, %v", resp, err)
+	}
+}
+
 // A call that fails fast does not wait for a token that nobody can give.
 func TestFailFastNeedsNoTokenToFail(t *testing.T) {
 	g := worker.New(context.Background())

@@ -176,7 +176,8 @@ func newRig(t *testing.T, n int, change func(*retry.Config)) *rig {
 // has already left for another.
 type overtaken struct {
 	grpc.ClientConnInterface
-	next *balancer.Ended
+	next          *balancer.Ended
+	before, after func() // called around the opening of each stream, unless nil
 }
 
 func (o *overtaken) end(ctx context.Context) error {
@@ -201,6 +202,10 @@ func (o *overtaken) NewStream(
 	method string,
 	opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
+	if o.before != nil {
+		o.before()
+		defer o.after()
+	}
 	if err := o.end(ctx); err != nil {
 		return nil, err
 	}

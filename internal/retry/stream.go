@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
 	"github.com/fairlead-go/fairlead/internal/balancer"
@@ -86,21 +87,36 @@ func (c *Conn) NewStream(
 	return s, nil
 }
 
+// openStream begins anew if the token is refused elsewhere while the stream waits for a member.
 func (c *Conn) openStream(
 	ctx context.Context,
 	desc *grpc.StreamDesc,
 	method string,
 	opts ...grpc.CallOption,
 ) (*Stream, error) {
+	for n := 0; ; n++ {
+		s, void, err := c.tryStream(ctx, desc, method, opts...)
+		if !void || n == maxRefreshes {
+			return s, err
+		}
+	}
+}
+
+func (c *Conn) tryStream(
+	ctx context.Context,
+	desc *grpc.StreamDesc,
+	method string,
+	opts ...grpc.CallOption,
+) (s *Stream, void bool, err error) {
 	short := etcderr.ShortMethod(method)
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if c.closed.Load() {
-		return nil, etcderr.Closed(short)
+		return nil, false, etcderr.Closed(short)
 	}
 	if err := c.token(ctx); err != nil {
-		return nil, etcderr.From(ctx, err)
+		return nil, false, etcderr.From(ctx, err)
 	}
 	opts = options(ctx, opts)
 	sctx, cancel := context.WithCancelCause(ctx)
@@ -113,6 +129,7 @@ func (c *Conn) openStream(
 	if o, _ := ctx.Value(streamKey).(*StreamOptions); o != nil {
 		a.Pick.Prefer, a.Pick.Resumes = o.Prefer, o.Resume
 		a.Pick.Avoid = c.avoid(o.Avoid)
+		a.Pick.Urgent = len(o.Avoid) > 0 // it replaces one that failed, and watches or leases wait for it
 		if o.Wait {
 			opts = append(append([]grpc.CallOption(nil), opts...), grpc.WaitForReady(true))
 		}
@@ -126,12 +143,12 @@ func (c *Conn) openStream(
 		if on == nil && ended != nil {
 			on = ended.Member
 		}
-		return nil, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
+		return nil, a.Pick.Void, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
 	}
-	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
+	s = &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
 	s.asks = desc.ClientStreams    // what has one request only may be answered when something happens
 	context.AfterFunc(sctx, s.end) // a caller that cancels a stream's context need not read to its end
-	return s, nil
+	return s, false, nil
 }
 
 // classOf returns what a verdict on its connection does to a stream.
@@ -205,8 +222,7 @@ func (s *Stream) explain(err error) error {
 
 // Refused examines an error that came over the stream: if it says that the stream's token is not
 // valid, or that it had none, the next stream gets a fresh one. A stream has no token if
-// authentication was found to be off, or if the token was refused elsewhere while the stream waited
-// for a member.
+// authentication was found to be off, or if no login succeeded in time.
 func (s *Stream) Refused(err error) {
 	if s == nil || s.c.cfg.Auth == nil {
 		return
@@ -254,16 +270,27 @@ func Credentials(k *auth.Keeper) TokenCredentials { return TokenCredentials{k} }
 // TokenCredentials implements credentials.PerRPCCredentials.
 type TokenCredentials struct{ keeper *auth.Keeper }
 
+// errVoid: without a token the stream would be refused, and its reader would learn that only after
+// the way to and fro.
+var errVoid = status.Error(codes.Unauthenticated, "the token was refused while the stream waited for a member")
+
 // GetRequestMetadata records in the attempt which token it has.
 func (t TokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	token := t.keeper.Token()
-	if token == nil || balancer.Bare(ctx) {
+	if balancer.Bare(ctx) {
 		return nil, nil
 	}
-	if p := balancer.PickOf(ctx); p != nil {
-		p.Token = token
+	token, p := t.keeper.Token(), balancer.PickOf(ctx)
+	switch {
+	case token != nil:
+		if p != nil {
+			p.Token = token
+		}
+		return token.Metadata(), nil
+	case p != nil && p.Stream && t.keeper.Lacks():
+		p.Void = true
+		return nil, errVoid
 	}
-	return token.Metadata(), nil
+	return nil, nil
 }
 
 // RequireTransportSecurity is false: etcd's tokens are used over plain text too,
