@@ -69,6 +69,28 @@ func TestWatchWithATokenOfBeforeARestore(t *testing.T) {
 	}
 }
 
+// Nor a write, which cannot be sent again: a client that does nothing but write finds out before.
+func TestWriteWithATokenOfBeforeARestore(t *testing.T) {
+	t.Parallel()
+	for _, members := range []int{1, 3} {
+		t.Run(fmt.Sprint(members), func(t *testing.T) {
+			t.Parallel()
+			cl := withAuth(t, etcdtest.Options{Members: members})
+			file := backedUp(t, cl)
+			c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+			if _, err := c.Put(ctxFor(t, long), "user/k", "lost"); err != nil {
+				t.Fatal(err)
+			}
+			if err := cl.RestoreSnapshot(ctxFor(t, 3*long), file, cl.Token()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Put(ctxFor(t, long), "user/k", "new"); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // backedUp writes a snapshot to a file, and returns the file's name. Many writes follow, so that
 // later logins name a raft index far beyond the snapshot.
 func backedUp(t *testing.T, cl *etcdtest.Cluster) string {

@@ -214,6 +214,7 @@ func (c *Client) hello(ctx context.Context) error {
 // waits for none that cannot be reached.
 func (c *Client) checkVersions(ctx context.Context) error {
 	type answer struct {
+		_       [0]func() // not comparable, see balancer.conn
 		version string
 		err     error
 	}

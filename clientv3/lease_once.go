@@ -24,6 +24,7 @@ const (
 
 // onceAnswer is what came of asking one member.
 type onceAnswer struct {
+	_      [0]func() // not comparable, see balancer.conn
 	resp   *pb.LeaseKeepAliveResponse
 	member string // "" if there was none to ask
 	err    error
@@ -122,5 +123,5 @@ func (l *lessor) renewOnce(ctx context.Context, id LeaseID, o retry.StreamOption
 	case err != nil:
 		err = ContextError(ctx, err)
 	}
-	return onceAnswer{r, member, err}
+	return onceAnswer{resp: r, member: member, err: err}
 }

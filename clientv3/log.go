@@ -58,6 +58,7 @@ type limitedCore struct {
 }
 
 type logLimit struct {
+	_       [0]func() // not comparable, see balancer.conn
 	mu      sync.Mutex
 	left    int       // guarded by mu; lines that may be written at once
 	last    time.Time // guarded by mu; when left was last raised

@@ -59,6 +59,7 @@ type Keeper struct {
 }
 
 type flight struct {
+	_    [0]func() // not comparable, see balancer.conn
 	done chan struct{}
 	err  error // set before done is closed
 }
@@ -166,6 +167,9 @@ func (k *Keeper) Try(ctx context.Context) error {
 // only if renew is set.
 func (k *Keeper) fly(ctx context.Context, renew bool) error {
 	f := k.start(renew)
+	if f == nil {
+		return nil
+	}
 	select {
 	case <-f.done:
 		return f.err
@@ -174,19 +178,12 @@ func (k *Keeper) fly(ctx context.Context, renew bool) error {
 	}
 }
 
-// landed is a flight that is over: there is a token.
-var landed = func() *flight {
-	f := &flight{done: make(chan struct{})}
-	close(f.done)
-	return f
-}()
-
-// start returns the refresh under way, or one that it starts, see fly.
+// start returns the refresh under way, or one that it starts; nil if none is needed, see fly.
 func (k *Keeper) start(renew bool) *flight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !renew && k.now.Load() != nil {
-		return landed
+		return nil
 	}
 	if k.running != nil {
 		return k.running

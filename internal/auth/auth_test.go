@@ -69,7 +69,11 @@ func TestRefusedTokenIsReplacedAtOnce(t *testing.T) {
 	<-fetched
 	old := k.Token()
 	k.Invalidate(old)
-	<-fetched
+	select {
+	case <-fetched:
+	case <-time.After(30 * time.Second):
+		t.Fatal("not replaced")
+	}
 	k.Invalidate(old)
 	if err := k.Ensure(context.Background()); err != nil || len(fetched) > 0 {
 		t.Errorf("%v, %d fetches for a token that had been replaced", err, len(fetched))

@@ -32,6 +32,7 @@ type conn struct {
 	opened   atomic.Int64 // Set.now when the newest stream began that its owner opens anew
 	usedAt   atomic.Int64 // of a lane: Set.now when it last had work
 	tracked  atomic.Bool  // transport sees its bytes
+	wanted   atomic.Bool  // changes go elsewhere until it is known whether the token is accepted here
 
 	work struct {
 		mu    sync.Mutex

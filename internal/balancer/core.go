@@ -40,6 +40,7 @@ type effects struct {
 }
 
 type probeOrder struct {
+	_       [0]func() // not comparable, see balancer.conn
 	c       *conn
 	kind    probeKind
 	gen     uint64
@@ -54,6 +55,7 @@ type cancellation struct {
 
 // note is one line for the log.
 type note struct {
+	_        [0]func() // not comparable, see balancer.conn
 	m        *Member
 	from, to State
 	err      error
@@ -66,7 +68,7 @@ func (s *Set) enter(m *Member, to State, err error, fx *effects) {
 	if m.state == to {
 		return
 	}
-	fx.notes = append(fx.notes, note{m, m.state, to, m.err})
+	fx.notes = append(fx.notes, note{m: m, from: m.state, to: to, err: m.err})
 	m.state, m.since = to, s.wall()
 	fx.publish = true
 }
@@ -315,7 +317,7 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 	// than the end of its streams, which takes etcd three elections.
 	leader := kind == aliveProbe && c == m.conn && now >= c.leaderAt &&
 		(c.running(Session) > 0 || m.witness > c.lastByte.Load())
-	fx.probes = append(fx.probes, probeOrder{c, kind, c.probeGen, timeout, leader})
+	fx.probes = append(fx.probes, probeOrder{c: c, kind: kind, gen: c.probeGen, timeout: timeout, leader: leader})
 }
 
 // leadership is what a member says of its leader.

@@ -141,3 +141,52 @@ func TestHoldingDelaysNoVerdict(t *testing.T) {
 		t.Errorf("the frozen member is %v", m[0].state)
 	}
 }
+
+// TestChangesWaitForTheToken: on a connection on which nothing was answered yet, the token may be
+// from a lost history, and a change that is sent with it would wait for as long as its caller.
+func TestChangesWaitForTheToken(t *testing.T) {
+	d, m := bench(t, "a", "b")
+	h := &holder{driver: d}
+	if h.held(h.change()) {
+		t.Fatal("held back without a token")
+	}
+	d.set.cfg.Token = func() func() bool { return func() bool { return true } }
+	change := h.change()
+	if !h.held(change) {
+		t.Fatal("sent although nobody knows whether the token is accepted")
+	}
+	if d.wait(5 * time.Millisecond); h.held(change) {
+		t.Fatal("held back although the members answered reads with the token")
+	}
+	for _, p := range h.under {
+		p.Finish(Done)
+	}
+	d.wait(watchSlow)              // nothing waits any more
+	m[1].conn.quorum.last.Store(0) // its connection is new
+	for range 20 {
+		v, _ := d.set.makeView()
+		if i := (&picker{d.set, v}).choose(&change.Pick, d.clock); v.usable[i].m != m[0] {
+			t.Fatal("sent where nothing was answered yet")
+		}
+	}
+	if d.set.holding.Load() {
+		t.Fatal("something is held back")
+	}
+	d.tickAt = d.clock + 1 // the monitor was woken
+	if d.wait(2 * probeBackoffBase); m[1].conn.quorum.last.Load() == 0 {
+		t.Error("not asked whether it accepts the token")
+	}
+	d.modes["a"], d.modes["b"] = "no quorum", "no quorum"
+	for _, o := range m {
+		o.conn.quorum.last.Store(0)
+	}
+	change = h.change()
+	for end := d.clock + int64(proveMost); d.clock < end; d.wait(watchEvery) {
+		if !h.held(change) {
+			t.Fatalf("sent after %v, while the members finish nothing", time.Duration(d.clock-change.Pick.held))
+		}
+	}
+	if h.held(change) {
+		t.Error("held back for ever")
+	}
+}

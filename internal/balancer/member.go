@@ -34,6 +34,7 @@ func (s State) String() string {
 
 // Status is a snapshot of one member.
 type Status struct {
+	_        [0]func() // not comparable, see balancer.conn
 	Endpoint string
 	State    State
 	Since    time.Time     // when State was entered

@@ -273,8 +273,17 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		return balancer.PickResult{}, want.none(p.v.err, p.v.wrong)
 	}
 	now := p.set.now()
-	if want.Proposes && (p.v.hold || p.set.pausing(p.v.usable, now)) && p.set.holds(want, now) {
-		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+	if want.Proposes {
+		most := time.Duration(0)
+		switch {
+		case p.set.prove(p.v.usable, nil):
+			most = proveMost
+		case p.v.hold || p.set.pausing(p.v.usable, now):
+			most = holdMost
+		}
+		if most > 0 && p.set.holds(want, most, now) {
+			return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+		}
 	}
 	i := p.choose(want, now)
 	c, sub := p.v.usable[i], p.v.subs[i]
@@ -293,18 +302,24 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return r, err
 }
 
-// holdMost is how long a change is held back at most: an election takes no longer, and without one
-// the caller may need the server's own error.
-const holdMost = 3 * time.Second
+const (
+	// holdMost is how long a change is held back at most: an election takes no longer, and without
+	// one the caller may need the server's own error.
+	holdMost = 3 * time.Second
+	// proveMost is the same where the token is in question. Over a link with a round trip of a
+	// second it takes six of them to know that it is void.
+	proveMost = 10 * time.Second
+)
 
-// holds reports that want, a change, has to wait because no member finishes anything: in an
-// election the servers lose proposals without reporting it. The monitor sends reads to find out
-// when that is over, and publishes a picker when one is answered.
-func (s *Set) holds(want *Pick, now int64) bool {
+// holds reports that want, a change, has to wait because no member finishes anything, or none has
+// shown that it accepts the token: in an election the servers lose proposals without reporting it,
+// and with a token from a lost history they say nothing. The monitor sends reads to find out when
+// that is over, and publishes a picker when one is answered.
+func (s *Set) holds(want *Pick, most time.Duration, now int64) bool {
 	if want.held == 0 {
 		want.held = now
 	}
-	if now-want.held >= int64(holdMost) {
+	if now-want.held >= int64(most) {
 		return false
 	}
 	_ = want.none(nil, false)
@@ -312,6 +327,32 @@ func (s *Set) holds(want *Pick, now int64) bool {
 		s.poke()
 	}
 	return true
+}
+
+// prove reports that on no connection of the list anything that needs consensus has been answered
+// yet, if calls carry a token. That may be from a history that a restore from a backup has ended, and
+// changes sent with it would wait for as long as their callers do; reads begin anew. It adds the
+// members without an answer to slots, and has the monitor ask them.
+func (s *Set) prove(list []*conn, slots *uint64) (none bool) {
+	none = true
+	var unproven uint64
+	for _, c := range list {
+		if c.quorum.last.Load() != 0 {
+			none = false
+			continue
+		}
+		if unproven == 0 && s.cfg.Token() == nil {
+			return false
+		}
+		unproven |= c.m.slot
+		if slots != nil && !c.wanted.Swap(true) {
+			s.poke()
+		}
+	}
+	if slots != nil {
+		*slots |= unproven
+	}
+	return none
 }
 
 // pausing reports that calls or probes wait for consensus on members that are not in doubt by
@@ -362,6 +403,9 @@ func (p *picker) choose(want *Pick, now int64) int {
 		if c.doubtful(now) {
 			doubtful |= c.m.slot
 		}
+	}
+	if want.Proposes {
+		p.set.prove(list, &doubtful)
 	}
 	patience := time.Duration(math.MaxInt64)
 	if want.Urgent {

@@ -40,6 +40,7 @@ type Config struct {
 
 // Change is a change of a member's state.
 type Change struct {
+	_        [0]func() // not comparable, see balancer.conn
 	Endpoint string
 	From, To State
 	Err      error

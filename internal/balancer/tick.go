@@ -67,7 +67,8 @@ func (s *Set) tick(now int64, fx *effects) time.Duration {
 		return s.gone(m, now, &next, fx)
 	})
 	if s.holding.Load() {
-		if now-s.released >= int64(watchEvery) || !s.wide && !s.pausing(s.usable, now) {
+		if now-s.released >= int64(watchEvery) ||
+			!s.wide && !s.pausing(s.usable, now) && !s.prove(s.usable, nil) {
 			s.released = now
 			s.holding.Store(false) // before they pick again
 			fx.publish = true
@@ -228,7 +229,7 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 			need(consensusProbe)
 		}
 	}
-	if inUse && s.holding.Load() {
+	if inUse && (s.holding.Load() || c.wanted.Load() && c.quorum.last.Load() == 0) {
 		need(consensusProbe)
 	}
 	return kind

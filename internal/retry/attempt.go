@@ -126,7 +126,7 @@ func (k *call) outcome(a *try, err error) error {
 	}
 	k.uncertain = k.uncertain || !definite
 	if t, ok := a.Pick.Token.(*auth.Token); ok && etcderr.ClassOf(out) == etcderr.Token {
-		return &refused{out, t}
+		return &refused{err: out, token: t}
 	}
 	return out
 }

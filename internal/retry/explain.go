@@ -77,6 +77,7 @@ func (e *noToken) Unwrap() error { return e.err }
 
 // refused has the token that the server did not accept.
 type refused struct {
+	_     [0]func() // not comparable, see balancer.conn
 	err   error
 	token *auth.Token
 }

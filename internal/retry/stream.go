@@ -10,7 +10,6 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
 	"github.com/fairlead-go/fairlead/internal/balancer"
@@ -87,38 +86,23 @@ func (c *Conn) NewStream(
 	return s, nil
 }
 
-// openStream begins anew if the token is refused elsewhere while the stream waits for a member.
 func (c *Conn) openStream(
 	ctx context.Context,
 	desc *grpc.StreamDesc,
 	method string,
-	opts ...grpc.CallOption,
+	given ...grpc.CallOption,
 ) (*Stream, error) {
-	for n := 0; ; n++ {
-		s, void, err := c.tryStream(ctx, desc, method, opts...)
-		if !void || n == maxRefreshes {
-			return s, err
-		}
-	}
-}
-
-func (c *Conn) tryStream(
-	ctx context.Context,
-	desc *grpc.StreamDesc,
-	method string,
-	opts ...grpc.CallOption,
-) (s *Stream, void bool, err error) {
 	short := etcderr.ShortMethod(method)
 	if err := ctx.Err(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if c.closed.Load() {
-		return nil, false, etcderr.Closed(short)
+		return nil, etcderr.Closed(short)
 	}
 	if err := c.token(ctx); err != nil {
-		return nil, false, etcderr.From(ctx, err)
+		return nil, etcderr.From(ctx, err)
 	}
-	opts = options(ctx, opts)
+	opts := options(ctx, given)
 	sctx, cancel := context.WithCancelCause(ctx)
 	a := &balancer.Context{Context: sctx}
 	a.Pick.Stream, a.Pick.Cancel = true, cancel
@@ -139,16 +123,19 @@ func (c *Conn) tryStream(
 		a.Pick.Finish(balancer.Unanswered)
 		ended, _ := context.Cause(sctx).(*balancer.Ended)
 		cancel(nil)
+		if a.Pick.Void {
+			return c.openStream(ctx, desc, method, given...)
+		}
 		on := a.Pick.Got
 		if on == nil && ended != nil {
 			on = ended.Member
 		}
-		return nil, a.Pick.Void, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
+		return nil, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
 	}
-	s = &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
+	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
 	s.asks = desc.ClientStreams    // what has one request only may be answered when something happens
 	context.AfterFunc(sctx, s.end) // a caller that cancels a stream's context need not read to its end
-	return s, false, nil
+	return s, nil
 }
 
 // classOf returns what a verdict on its connection does to a stream.
@@ -270,10 +257,6 @@ func Credentials(k *auth.Keeper) TokenCredentials { return TokenCredentials{k} }
 // TokenCredentials implements credentials.PerRPCCredentials.
 type TokenCredentials struct{ keeper *auth.Keeper }
 
-// errVoid: without a token the stream would be refused, and its reader would learn that only after
-// the way to and fro.
-var errVoid = status.Error(codes.Unauthenticated, "the token was refused while the stream waited for a member")
-
 // GetRequestMetadata records in the attempt which token it has.
 func (t TokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	if balancer.Bare(ctx) {
@@ -287,8 +270,9 @@ func (t TokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (
 		}
 		return token.Metadata(), nil
 	case p != nil && p.Stream && t.keeper.Lacks():
+		// Without a token it would be refused, and its reader learn that only after the way to and fro.
 		p.Void = true
-		return nil, errVoid
+		return nil, rpctypes.ErrGRPCInvalidAuthToken
 	}
 	return nil, nil
 }

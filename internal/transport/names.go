@@ -64,6 +64,7 @@ func race(ctx context.Context, list []netip.Addr, port string) (net.Conn, error)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
+		_   [0]func() // not comparable, see balancer.conn
 		c   net.Conn
 		err error
 	}
@@ -71,7 +72,7 @@ func race(ctx context.Context, list []netip.Addr, port string) (net.Conn, error)
 	try := func(a netip.Addr) {
 		c, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(a.String(), port))
 		select {
-		case results <- result{c, err}:
+		case results <- result{c: c, err: err}:
 		case <-ctx.Done():
 			if c != nil {
 				_ = c.Close() // another address was faster

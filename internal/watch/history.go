@@ -74,6 +74,7 @@ type Change struct {
 
 // Finding is the cluster's answer to a Check.
 type Finding struct {
+	_         [0]func() // not comparable, see balancer.conn
 	Revision  int64
 	ClusterID uint64
 	Term      uint64 // the raft term; 0: not known

@@ -134,7 +134,7 @@ func (m *model) run() {
 				m.st, m.server = nil, nil
 			}
 		case actOffer:
-			d := Delivery{a.resp, a.err}
+			d := Delivery{Resp: a.resp, Err: a.err}
 			switch {
 			case a.w.dropped:
 			case a.w.queued() || c.blocked:

@@ -285,7 +285,7 @@ func (d *driver) run() {
 			case a.w.dropped:
 			case a.w.queued() || d.blocked[a.w]:
 				d.say("%s is blocked at %s", name, show(a.resp, a.err))
-				k.blocked(d.now, a.w, Delivery{a.resp, a.err}, a.last)
+				k.blocked(d.now, a.w, Delivery{Resp: a.resp, Err: a.err}, a.last)
 			default:
 				d.say("%s gets %s", name, show(a.resp, a.err))
 				k.delivered(a.w, a.last)

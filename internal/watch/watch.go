@@ -109,6 +109,7 @@ type Config struct {
 // Request is one watch as the facade asks for it. The engine does not change it
 // and keeps no reference to Create.
 type Request struct {
+	_ [0]func() // not comparable, see balancer.conn
 	// Create gives key, range_end, start_revision, progress_notify, filters, prev_kv and fragment.
 	// watch_id is ignored: the engine chooses ids. Whether fragments are asked for is the engine's
 	// affair; fragment asks to join them again.
@@ -128,6 +129,7 @@ type Request struct {
 // Delivery is one response for the user. It may be shared between watchers, so a
 // sink must not change Resp.
 type Delivery struct {
+	_ [0]func() // not comparable, see balancer.conn
 	// Resp is never nil. On the last delivery of a watcher that ended by failure
 	// Canceled is set, CompactRevision and CancelReason where they are known.
 	Resp *pb.WatchResponse
