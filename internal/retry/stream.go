@@ -270,7 +270,7 @@ func (t TokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (
 		}
 		return token.Metadata(), nil
 	case p != nil && p.Stream && t.keeper.Lacks():
-		// Without a token it would be refused, and its reader learn that only after the way to and fro.
+		// Without a token it would be refused, which shows only after the way to and fro.
 		p.Void = true
 		return nil, rpctypes.ErrGRPCInvalidAuthToken
 	}
