@@ -330,9 +330,9 @@ func (s *Set) holds(want *Pick, most time.Duration, now int64) bool {
 }
 
 // prove reports that on no connection of the list anything that needs consensus has been answered
-// yet, if calls carry a token. That may be from a history that a restore from a backup has ended, and
-// changes sent with it would wait for as long as their callers do; reads begin anew. It adds the
-// members without an answer to slots, and has the monitor ask them.
+// yet, if calls carry a token. That may be from a history that a restore from a backup has ended,
+// and changes sent with it would wait for as long as their callers do; reads begin anew. It adds
+// the members without an answer to slots, and has the monitor ask them.
 func (s *Set) prove(list []*conn, slots *uint64) (none bool) {
 	none = true
 	var unproven uint64
