@@ -196,7 +196,7 @@ func (m *mirror) run(ctx context.Context, n *int) error {
 		return err
 	}
 	for {
-		if rev == 0 {
+		if rev == 0 || m.once { // once: a comparison also catches up, and ends by itself
 			if rev, err = m.compare(ctx); err != nil {
 				return err
 			}

@@ -356,3 +356,14 @@ func TestInterruptedComparison(t *testing.T) {
 	r.stop()
 	same(t, c, from, c, to)
 }
+
+// A mirror that does not follow shows the source's present state, whatever its checkpoint says.
+func TestWithoutFollowingCatchesUp(t *testing.T) {
+	c, from, to, opts := oneCluster(t)
+	opts = append(opts, mirror.WithoutFollowing())
+	for i := range 3 {
+		put(t, c, fmt.Sprint(from, i), "")
+		clienttest.OK(t, "Run", mirror.Run(clienttest.Within(t, clienttest.Long), c, c, opts...))
+		same(t, c, from, c, to)
+	}
+}
