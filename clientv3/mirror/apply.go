@@ -24,6 +24,8 @@ type batch struct {
 	keys  map[string]bool
 	bytes int
 	puts  int64
+	// witness is the newest put of the revisions that the batch completes; nil: there is none.
+	witness *mvccpb.KeyValue
 }
 
 func (b *batch) put(key string, kv *mvccpb.KeyValue, lease clientv3.LeaseID) {
@@ -49,9 +51,13 @@ func (b *batch) fits(n, bytes int) bool {
 
 // flush applies the batch, with the checkpoint at rev, and empties it.
 func (m *mirror) flush(ctx context.Context, b *batch, rev int64, complete bool) error {
-	err := m.mark.commit(ctx, m.target, rev, complete, b.ops)
+	to := position{rev, complete, m.mark.state.Witness}
+	if b.witness != nil {
+		to.Witness = witnessOf(b.witness)
+	}
+	err := m.mark.commit(ctx, m.target, to, b.ops)
 	if errors.Is(err, rpctypes.ErrRequestTooLarge) && len(b.ops) > 0 {
-		err = m.pieces(ctx, b.ops, rev, complete)
+		err = m.pieces(ctx, b.ops, to)
 	}
 	if err != nil {
 		return err
@@ -81,13 +87,18 @@ func (m *mirror) compare(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	m.progress.Comparisons++
+	m.mark.state.Witness = witness{}
 	b := &batch{}
 	if err := m.flush(ctx, b, src.Rev, false); err != nil { // a mirror that goes on from here has to compare
 		return 0, err
 	}
+	var newest *mvccpb.KeyValue
 	for s != nil || t != nil {
 		var key string // of s in the target
 		if s != nil {
+			if s.ModRevision > newest.GetModRevision() {
+				newest = s
+			}
 			if key, err = m.targetKey(s.Key); err != nil {
 				return 0, err
 			}
@@ -135,6 +146,6 @@ func (m *mirror) compare(ctx context.Context) (int64, error) {
 		}
 	}
 	m.leases.sweep()
-	m.listed = src.Listing
+	m.listed, b.witness = src.Listing, newest
 	return src.Rev, m.flush(ctx, b, src.Rev, true)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -15,28 +16,36 @@ import (
 
 // state is the value of the checkpoint, as JSON.
 type state struct {
-	Cluster  uint64 `json:"cluster"`  // id of the source
-	Prefix   string `json:"prefix"`   // in the source
-	Revision int64  `json:"revision"` // of the source
-	Complete bool   `json:"complete"` // the target shows that revision; false during a comparison
-	Writer   uint64 `json:"writer"`   // the Run that wrote it
-	Seq      int64  `json:"seq"`      // counts its attempts
+	Cluster uint64 `json:"cluster"` // id of the source
+	Prefix  string `json:"prefix"`  // in the source
+	position
+	Writer uint64 `json:"writer"` // the Run that wrote it
+	Seq    int64  `json:"seq"`    // counts its attempts
+}
+
+// position is how far the target is.
+type position struct {
+	Revision int64   `json:"revision"` // of the source
+	Complete bool    `json:"complete"` // the target shows that revision; false during a comparison
+	Witness  witness `json:"witness"`  // what the source had at that revision
 }
 
 // checkpoint is the key of the target that says how far the target is. Every transaction replaces
 // the checkpoint and is guarded by its mod revision, so that each transaction takes effect once,
 // and none after a later one.
 type checkpoint struct {
-	key   string
-	state state
-	mod   int64 // modification revision; 0 if it does not exist
+	key     string
+	state   state
+	mod     int64 // modification revision; 0 if it does not exist
+	damaged bool  // it does not even say whose it is
 }
 
 // errLate is the error when a write that had failed was executed after all.
 var errLate = errors.New("mirror: an earlier write came late")
 
 // load reads the checkpoint; own reports whether this Run wrote it. Writer and Seq stay those of
-// this Run.
+// this Run. What cannot be read of it counts as nothing, so that both sides are compared. But at a
+// place that the caller chose, what does not even name a cluster may be data.
 func (c *checkpoint) load(
 	ctx context.Context,
 	target *clientv3.Client,
@@ -45,13 +54,18 @@ func (c *checkpoint) load(
 	if err != nil {
 		return false, false, nil, err
 	}
+	c.damaged = false
 	if len(r.Kvs) == 0 {
 		c.mod = 0
 		return false, false, r.Header, nil
 	}
 	var s state
 	if err := json.Unmarshal(r.Kvs[0].Value, &s); err != nil {
-		return false, false, nil, fmt.Errorf("mirror: key %q of the target is no checkpoint: %w", c.key, err)
+		s = state{Cluster: s.Cluster, Prefix: s.Prefix, Writer: s.Writer}
+		c.damaged = s.Cluster == 0
+		if c.damaged && !strings.HasPrefix(c.key, marks) {
+			return false, false, nil, fmt.Errorf("mirror: key %q of the target is no checkpoint: %w", c.key, err)
+		}
 	}
 	own = s.Writer == c.state.Writer
 	s.Writer, s.Seq = c.state.Writer, c.state.Seq
@@ -87,17 +101,16 @@ func patiently[T any](ctx context.Context, attempt func(context.Context) (T, err
 	}
 }
 
-// commit executes ops together with the change of the checkpoint to revision rev.
+// commit executes ops together with the move of the checkpoint.
 func (c *checkpoint) commit(
 	ctx context.Context,
 	target *clientv3.Client,
-	rev int64,
-	complete bool,
+	to position,
 	ops []clientv3.Op,
 ) error {
 	c.state.Seq++ // whether this succeeds or not, so that no two attempts look the same
 	next := c.state
-	next.Revision, next.Complete = rev, complete
+	next.position = to
 	text, err := json.Marshal(next)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func TestLateWriteDoesNoHarm(t *testing.T) {
 	}
 	mark := checkpoint{key: "late/mark", state: state{Writer: 1}}
 	write := func(m *checkpoint, rev int64, val string) error {
-		return m.commit(ctx, c, rev, true, []clientv3.Op{clientv3.OpPut("late/key", val)})
+		return m.commit(ctx, c, position{Revision: rev, Complete: true}, []clientv3.Op{clientv3.OpPut("late/key", val)})
 	}
 	value := func() string {
 		r, err := c.Get(ctx, "late/key")

@@ -15,14 +15,18 @@
 // transaction that applies the changes, which is also guarded by it: a write that was thought lost
 // and arrives late does nothing, and two mirrors with one target notice each other ([ErrConflict]).
 // Values that nearly fill what the target takes in one request (1.5 MiB by default) go before it:
-// where some 150 bytes are missing for the checkpoint, in a transaction that is guarded by it, and
+// where some 400 bytes are missing for the checkpoint, in a transaction that is guarded by it, and
 // where there is no room for the guard either, by themselves. Only a value written by itself may,
 // if its write was thought lost and its key changed again, arrive late and stay until the next
 // comparison. A key whose name is longer in the target than in the source can be too large; Run
-// then fails and names it. A mirror that finds its checkpoint continues from there. If the source
-// has compacted that revision, or was restored from a backup, it compares both sides again and
-// deletes keys that the source does not have. With etcd's authentication the user needs permission
-// for the checkpoint too.
+// then fails and names it. With etcd's authentication the user needs permission for the checkpoint
+// too.
+//
+// A mirror that finds its checkpoint continues from there. The checkpoint holds the newest put that
+// was copied, and the source is asked for it first. If the source has compacted its revision, or
+// has another history now, as after a restore from a backup, the mirror compares both sides again
+// and deletes keys that the source does not have. So it does if it has stopped for longer than the
+// source keeps its history, counted from the last put of a key that it copies.
 //
 // Nobody else may write under the target prefix: the mirror undoes such writes only at its next
 // comparison.

@@ -16,7 +16,7 @@ const leaseCheck = 500 * time.Millisecond
 // follow applies the changes after rev until it fails.
 func (m *mirror) follow(ctx context.Context, rev int64) error {
 	from := clientv3.WithRev(rev + 1)
-	if m.listed != nil && m.listed.Revision() == rev {
+	if m.listed != nil {
 		from = clientv3.WithListing(m.listed)
 	}
 	w := follow.Open(ctx, m.source, m.from, clientv3.WithPrefix(), from, clientv3.WithProgressNotify())
@@ -40,8 +40,7 @@ func (m *mirror) follow(ctx context.Context, rev int64) error {
 				return err
 			}
 			if r.IsProgressNotify() && r.Header.Revision > m.mark.state.Revision {
-				// Nothing changed, but after a restart the mirror must not ask for compacted
-				// revisions.
+				// Nothing changed, but the target shows a newer state.
 				if err := m.flush(ctx, &batch{}, r.Header.Revision, true); err != nil {
 					return err
 				}
@@ -63,6 +62,7 @@ func (m *mirror) apply(ctx context.Context, events []*clientv3.Event) error {
 	for len(events) > 0 {
 		rev := events[0].Kv.ModRevision
 		var keys []string // of the events of rev
+		var newest *mvccpb.KeyValue
 		size, twice := 0, false
 		for _, e := range events {
 			if e.Kv.ModRevision != rev {
@@ -83,6 +83,9 @@ func (m *mirror) apply(ctx context.Context, events []*clientv3.Event) error {
 		}
 		for i, key := range keys {
 			e := events[i]
+			if e.Type == mvccpb.Event_PUT {
+				newest = e.Kv
+			}
 			if key == "" {
 				continue
 			}
@@ -101,6 +104,9 @@ func (m *mirror) apply(ctx context.Context, events []*clientv3.Event) error {
 				return err
 			}
 			b.put(key, e.Kv, lease)
+		}
+		if newest != nil {
+			b.witness = newest
 		}
 		events, done = events[len(keys):], rev
 	}

@@ -15,12 +15,11 @@ import (
 
 // pieces applies ops one by one, and then moves the checkpoint. If it fails in between, a mirror
 // that continues from the old checkpoint applies them again.
-func (m *mirror) pieces(ctx context.Context, ops []clientv3.Op, rev int64, complete bool) error {
+func (m *mirror) pieces(ctx context.Context, ops []clientv3.Op, to position) error {
 	for _, op := range ops {
-		was := m.mark.state
 		err := rpctypes.ErrRequestTooLarge
 		if len(ops) > 1 {
-			err = m.mark.commit(ctx, m.target, was.Revision, was.Complete, []clientv3.Op{op})
+			err = m.mark.commit(ctx, m.target, m.mark.state.position, []clientv3.Op{op})
 		}
 		if errors.Is(err, rpctypes.ErrRequestTooLarge) {
 			err = m.large(ctx, op)
@@ -29,7 +28,7 @@ func (m *mirror) pieces(ctx context.Context, ops []clientv3.Op, rev int64, compl
 			return err
 		}
 	}
-	return m.mark.commit(ctx, m.target, rev, complete, nil)
+	return m.mark.commit(ctx, m.target, to, nil)
 }
 
 // large applies a change that does not fit beside the checkpoint. It sends it with the guard alone,

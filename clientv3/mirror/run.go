@@ -29,7 +29,8 @@ var (
 // Progress says how far a mirror is.
 type Progress struct {
 	// Revision is the source's revision that the target shows. While both sides are compared it is
-	// the one that the target shows at the comparison's end.
+	// the one that the target shows at the comparison's end. After an interruption it may go back
+	// for a while.
 	Revision int64
 	// Comparing: both sides are being compared; the target is not complete yet.
 	Comparing bool
@@ -53,7 +54,7 @@ func WithTargetPrefix(prefix string) Option { return func(m *mirror) { m.to = &p
 // WithReconcile makes the mirror begin with a comparison of both sides, also if the
 // target has a checkpoint, and lets the target hold any data: what differs is
 // overwritten, what the source does not have is deleted. It is also the way to begin
-// with a source that was restored from a backup while no mirror ran.
+// with a source that was restored, as a cluster with another id, while no mirror ran.
 func WithReconcile() Option { return func(m *mirror) { m.reconcile = true } }
 
 // WithRevision begins with the changes after a revision of the source, for a target
@@ -159,7 +160,7 @@ type mirror struct {
 	onProgress     func(Progress) // may be nil
 	leases         *leases        // nil: keys have none
 	mark           checkpoint
-	listed         *clientv3.Listing // the source, when it was compared; nil: it was not
+	listed         *clientv3.Listing // what is known of the source before it is followed; nil: nothing
 	progress       Progress
 }
 
@@ -231,8 +232,9 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 	}
 	was := m.mark.state
 	m.mark.state.Cluster, m.mark.state.Prefix = src.Header.ClusterId, m.from
+	m.listed = nil
 	switch {
-	case m.reconcile:
+	case m.reconcile || m.mark.damaged:
 		return 0, nil
 	case own && was.Cluster != src.Header.ClusterId:
 		return 0, nil // the source was restored, as another cluster, while we mirrored it
@@ -244,7 +246,10 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 			was.Cluster,
 		)
 	case found && m.leases == nil && was.Complete && was.Revision <= src.Header.Revision:
-		return was.Revision, nil
+		if same, err := m.proved(ctx, was.Witness); !same {
+			return 0, err
+		}
+		return m.listed.Revision(), nil
 	case found:
 		return 0, nil // leases may have expired; or history was lost; or the comparison was interrupted
 	case m.rev > src.Header.Revision:
