@@ -15,8 +15,9 @@ import (
 )
 
 type core struct {
-	keys   *tree // changed here only; copies of it are published
-	rev    int64
+	keys   *tree              // changed here only; copies of it are published
+	rev    int64              // the copy's; it may be promised only
+	has    int64              // up to which events or a listing have come
 	recent []*mvccpb.KeyValue // some of keys: those that were put last, in their order
 }
 
@@ -72,6 +73,15 @@ func (b *batch) add(kv, prev *mvccpb.KeyValue, kind mvccpb.Event_EventType) {
 	b.rev = max(b.rev, kv.ModRevision)
 }
 
+// contradicts reports that events have one of a revision up to which, as was promised, there would
+// be none: so they are of another history.
+func (c *core) contradicts(events []*clientv3.Event) bool {
+	return slices.ContainsFunc(events, func(e *clientv3.Event) bool {
+		rev := e.GetKv().GetModRevision()
+		return rev > c.has && rev <= c.rev
+	})
+}
+
 // apply takes the events of a response, without those that the copy has already; nil if none is
 // left.
 func (c *core) apply(events []*clientv3.Event) *batch {
@@ -94,7 +104,7 @@ func (c *core) apply(events []*clientv3.Event) *batch {
 	if len(b.plain) == 0 {
 		return nil
 	}
-	c.rev = b.rev
+	c.rev, c.has = b.rev, b.rev
 	return b
 }
 
@@ -128,7 +138,7 @@ func (c *core) replace(found *tree, rev int64) *batch {
 		}
 		return true
 	})
-	c.keys, c.rev, c.recent = found, rev, nil
+	c.keys, c.rev, c.has, c.recent = found, rev, rev, nil
 	if kv := newestOf(found); kv != nil {
 		c.remember(kv)
 	}
@@ -137,6 +147,14 @@ func (c *core) replace(found *tree, rev int64) *batch {
 	}
 	b.rev = rev
 	return b
+}
+
+// contradicts reports that a listing has a key that was put at or before a revision as of which the
+// copy did not have it so.
+func (b *batch) contradicts(rev int64) bool {
+	return b != nil && slices.ContainsFunc(b.plain, func(e *clientv3.Event) bool {
+		return e.Type == mvccpb.Event_PUT && e.Kv.ModRevision <= rev
+	})
 }
 
 // newestOf is the key that was put last, nil if there is none.

@@ -149,6 +149,48 @@ func TestCoreModel(t *testing.T) {
 	}
 }
 
+// An event of a revision that was only promised is of another history; one that has come before is
+// a repetition.
+func TestCoreKnowsAnotherHistory(t *testing.T) {
+	at := func(revs ...int64) (events []*clientv3.Event) {
+		for _, rev := range revs {
+			events = append(events, &clientv3.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev}})
+		}
+		return events
+	}
+	c := core{keys: new(tree)}
+	c.replace(new(tree), 10)
+	for _, s := range []struct {
+		promised int64 // before the events
+		events   []*clientv3.Event
+		other    bool
+	}{
+		{0, at(11, 12), false}, {0, at(12, 13), false}, {20, at(20, 21), true}, {0, at(13, 14), true},
+		{0, at(13, 21), false}, {30, nil, false}, {0, at(31), false}, {0, at(30), false},
+	} {
+		c.rev = max(c.rev, s.promised)
+		if got := c.contradicts(s.events); got != s.other {
+			t.Errorf("%v at %d, of which %d are there: %v", s.events, c.rev, c.has, got)
+		}
+		if !s.other {
+			c.apply(s.events)
+		}
+	}
+	b := c.replace(new(tree), 40)
+	if b.contradicts(50) {
+		t.Error("a key is gone")
+	}
+	found := new(tree)
+	found.Set("k", &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 41})
+	if b = c.replace(found, 41); b.contradicts(40) || !b.contradicts(41) {
+		t.Error("a key is of 41")
+	}
+	c.rev = 50
+	if c.replace(new(tree), 40); c.contradicts(at(41)) {
+		t.Error("a listing is newer than what was promised before it")
+	}
+}
+
 // An unchanged key keeps its memory through a listing.
 func TestReplaceKeepsMemory(t *testing.T) {
 	store, r := newNaive(), rand.New(rand.NewPCG(1, 2))

@@ -138,8 +138,9 @@ func (f *feed) list(ctx context.Context, lost bool) (*clientv3.Listing, error) {
 // replace publishes a listing.
 func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool) {
 	old := f.now.Load()
-	reset := old != nil && (lost || h.Revision < old.rev || h.ClusterId != old.header.ClusterId)
 	b := f.core.replace(found, h.Revision)
+	reset := old != nil &&
+		(lost || h.Revision < old.rev || h.ClusterId != old.header.ClusterId || b.contradicts(old.rev))
 	epoch := 0
 	if old != nil {
 		epoch = old.epoch
@@ -190,7 +191,9 @@ func (f *feed) follow(ctx context.Context, listed *clientv3.Listing) error {
 			if err := r.Err(); err != nil {
 				return err
 			}
-			f.take(&r)
+			if err := f.take(&r); err != nil {
+				return err
+			}
 		case <-tick.C:
 			f.look()
 		case a := <-f.assured:
@@ -205,24 +208,28 @@ func (f *feed) follow(ctx context.Context, listed *clientv3.Listing) error {
 	}
 }
 
-// take applies one response of the watch.
-func (f *feed) take(r *clientv3.WatchResponse) {
+// take applies one response of the watch. The error says that it is of another history.
+func (f *feed) take(r *clientv3.WatchResponse) error {
+	if f.core.contradicts(r.Events) {
+		return errSuspicious
+	}
 	f.confirmed()
 	f.connected.Store(true)
 	old := f.now.Load()
 	if len(r.Events) == 0 {
 		f.progress(old, r)
-		return
+		return nil
 	}
 	// The header's revision does not count: a response may be one of several that bring a late
 	// watch up to it.
 	b := f.core.apply(r.Events)
 	if b == nil {
-		return
+		return nil
 	}
 	v := newVersion(f.core.keys.Copy(), f.core.newest(), old.epoch, f.core.rev, r.Header)
 	f.publish(v)
 	f.hub.deliver(b, v)
+	return nil
 }
 
 // progress takes a response that only says how far the watch is.

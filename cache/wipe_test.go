@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/fairlead-go/fairlead/cache"
@@ -29,6 +30,93 @@ func TestWipedEtcdThatOvertook(t *testing.T) {
 		clienttest.Await(t, key+" of the new history", func() bool {
 			r, err := copies.Get(ctx, key, clientv3.WithSerializable())
 			return err == nil && len(r.Kvs) == 1 && string(r.Kvs[0].Value) == "anew"
+		})
+	}
+}
+
+// TestRestoreBehindAPromise: a copy's revision is ahead of its newest key, since etcd says so, by a
+// notification or for a read, or since it was listed there. Then a backup is restored that has that
+// key, and is overtaken. The copy becomes what etcd has.
+func TestRestoreBehindAPromise(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args   []string
+		listed bool // after the writes of others
+		reads  bool // reads bring the copy up to date
+	}{
+		"notified": {args: []string{"--watch-progress-notify-interval=100ms"}},
+		"read":     {reads: true},
+		"listed":   {listed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cl := etcdtest.Start(t, etcdtest.Options{Proxied: true, Args: c.args})
+			m := cl.Members()[0]
+			direct := clienttest.Dial(t, m.Direct)
+			write := func(what string, do func() error) {
+				t.Helper()
+				clienttest.Await(t, what, func() bool { return do() == nil })
+			}
+			others := func() (rev int64) {
+				t.Helper()
+				for i := range 30 {
+					write("a put of others", func() error {
+						r, err := direct.Put(within(t), fmt.Sprint("elsewhere/", i), "v")
+						if err == nil {
+							rev = r.Header.Revision
+						}
+						return err
+					})
+				}
+				return rev
+			}
+			put(t, direct, "p/old", "v")
+			put(t, direct, "p/kept", "v")
+			backup := clienttest.Backup(t, cl)
+			if c.listed {
+				others()
+			}
+			ca := open(t, clienttest.Dial(t, cl.Endpoints()...), []string{"p/"})
+			w := ca.Watch(within(t), "p/", clientv3.WithPrefix())
+			if !c.listed {
+				rev := others()
+				clienttest.Await(t, "the copy's revision", func() bool {
+					if c.reads {
+						_, err := ca.Get(within(t), "p/old")
+						ok(t, "Get", err)
+					}
+					return ca.States()[0].Revision >= rev
+				})
+			}
+			m.Proxy().Cut()
+			clienttest.PutBack(t, cl, backup)
+			write("a put", func() error { _, err := direct.Put(within(t), "p/new", "v"); return err })
+			write("a deletion", func() error { _, err := direct.Delete(within(t), "p/old"); return err })
+			others()
+			others()
+			ok(t, "Heal", m.Proxy().Heal())
+			write("a put", func() error { _, err := direct.Put(within(t), "p/late", "v"); return err })
+			clienttest.Await(t, "the keys of the new history", func() bool {
+				r, err := ca.Get(within(t), "p/", clientv3.WithPrefix(), clientv3.WithSerializable())
+				s := ""
+				for _, kv := range r.Kvs {
+					s += string(kv.Key) + " "
+				}
+				return err == nil && s == "p/kept p/late p/new "
+			})
+			have := map[string]bool{"p/old": true, "p/kept": true}
+			for len(have) != 3 || have["p/old"] {
+				for _, e := range clienttest.Receive(t, "the difference", w).Events {
+					if e.Type == clientv3.EventTypeDelete {
+						delete(have, string(e.Kv.Key))
+					} else {
+						have[string(e.Kv.Key)] = true
+					}
+				}
+			}
+			if s := ca.States()[0]; s.Lists != 2 || s.Resets != 1 {
+				t.Errorf("%+v", s)
+			}
 		})
 	}
 }

@@ -29,8 +29,8 @@ package watch
 // The files: group.go (streams, backoff, members without a leader), create.go
 // (creates and their answers), event.go (positions and dispatch), progress.go (who
 // may believe an answer to a progress request), backlog.go (slow consumers),
-// history.go (the proof that a stream continues the history), listing.go (those that have listed),
-// term.go (streams whose servers are replaced).
+// history.go (the proof that a stream continues the history), promise.go (what that cannot show),
+// listing.go (those that have listed), term.go (streams whose servers are replaced).
 
 import (
 	"time"
@@ -60,6 +60,7 @@ type watcher struct {
 	prev, next *watcher // neighbours in g's list, in order of registration
 	backlog    *backlog // nil while nothing waits for the consumer
 	listing    *listing // its listing; nil if there is none, or once the watcher is confirmed
+	own        *witness // its newest event, or what it has listed; nil: nothing yet
 
 	key, end []byte
 
@@ -72,6 +73,8 @@ type watcher struct {
 	resume int64
 	// floor: events of lower revisions have been delivered, or were not asked for.
 	floor int64
+	// listed is the revision of its listing, 0 once an event was delivered.
+	listed int64
 	// known is the highest revision of the cluster that this watcher's responses have shown; 0: it
 	// has no history yet. A cluster below it has another history.
 	known int64
@@ -89,6 +92,10 @@ type watcher struct {
 	notNew   bool // the created response has been delivered, or was not asked for
 	dropped  bool // the consumer has gone: nothing more may be delivered
 	barred   bool // not to be resumed on the present stream, which cannot prove the history
+	promised bool // only a promise says that there is no event from floor to resume, see promise.go
+	doubted  bool // its history is that of watchers that prove themselves
+	doubtful bool // the promise may be of another history than the group's witness
+	lowered  bool // its present create starts before resume, to check that
 }
 
 // placing is the state of the search for a watcher's position: the watcher started "from now" and
@@ -202,6 +209,11 @@ func newWatcher(r Request) *watcher {
 	if l := r.Listing; l != nil {
 		set(true, wantList)
 		w.listing, w.known, w.cluster = newListing(l, w.key, w.end), l.Revision, l.ClusterID
+		if l.newest != 0 && l.newest < w.resume {
+			w.floor, w.listed = l.newest+1, l.Revision
+			w.promised = w.floor < w.resume
+			w.doubtful = true
+		}
 	}
 	for _, f := range q.GetFilters() {
 		set(f == pb.WatchCreateRequest_NOPUT, wantNoPut)
@@ -218,6 +230,9 @@ func (c *core) add(now time.Time, name string, w *watcher) {
 		c.groups[name] = g
 	}
 	g.link(w)
+	if l := w.listing; l != nil {
+		l.added = now
+	}
 	g.due[dueIdle] = time.Time{}
 	c.pend(now, w)
 	c.arm(g)

@@ -95,9 +95,12 @@ func (c *core) sendCreate(st *stream, w *watcher) {
 	w.state = stateCreating
 	w.id = st.nextID
 	st.nextID++
-	w.floor = w.resume
+	start := c.startOf(st, w)
+	if w.lowered = start < w.resume; w.lowered || !w.promised {
+		w.floor = start
+	}
 	req := &pb.WatchCreateRequest{
-		Key: w.key, RangeEnd: w.end, StartRevision: w.resume, WatchId: w.id,
+		Key: w.key, RangeEnd: w.end, StartRevision: start, WatchId: w.id,
 		// Progress notifications are always requested: they move the position of a watcher with
 		// quiet keys past revisions that may be compacted before it has to resume.
 		ProgressNotify: true,
@@ -220,6 +223,8 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	if l := w.listing; l != nil {
 		l.proof.of = w
 		w.g.witness.listed(l.proof)
+		w.noteListed(&l.proof)
+		w.doubtful = w.doubtful && l.proved == st
 		w.listing = nil
 	}
 	if st.apart {
@@ -271,6 +276,9 @@ func (c *core) refused(now time.Time, st *stream, w *watcher, resp *pb.WatchResp
 	w.state = statePending // there is nothing to cancel any more
 	c.clearPartial(w)
 	switch {
+	case resp.CompactRevision != 0 && w.lowered:
+		w.unchecked(resp.CompactRevision)
+		c.pend(now, w)
 	case resp.CompactRevision != 0 || resp.CancelReason == "" || v == Fatal:
 		c.finish(now, w, resp, cerr)
 	case v == NoLeader:

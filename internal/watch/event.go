@@ -111,6 +111,10 @@ func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		c.clearPartial(w)
 	}
 	evs = fresh(w, evs)
+	if w.promised && len(evs) > 0 && revision(evs[0]) < w.resume {
+		c.contradicted(now, w, resp.Header, revision(evs[0]))
+		return
+	}
 	if resp.Fragment && len(evs) > 0 {
 		n := 0
 		if w.want&wantWhole == 0 {
@@ -132,12 +136,14 @@ func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	last := revision(evs[len(evs)-1])
 	w.known = max(w.known, last)
 	w.resume, w.floor = last+1, last+1
+	w.promised, w.listed = false, 0
 	switch {
 	case !c.canConfirm:
 	case w.listing != nil:
-		w.listing.proof.note(w, evs)
+		w.listing.proof.note(w, evs, witnessKeys)
 	default:
-		w.g.witness.note(w, evs)
+		w.g.witness.note(w, evs, witnessKeys)
+		w.noteOwn(evs)
 	}
 	c.offer(now, w, out, nil, false)
 	if c.isLarge(w, resp) {

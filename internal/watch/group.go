@@ -112,6 +112,7 @@ type stream struct {
 	unproved  bool               // no watcher is created before a check has proved the history
 	apart     bool               // its history may differ from that of the group's watchers
 	since     time.Time          // watchers that have listed later need no proof
+	at        int64              // the cluster's revision at the proof
 	round     int                // how often it was doubted (term.go)
 	term      uint64             // the raft term of its last header, or of its proof; 0: none
 	cluster   uint64             // and its cluster
@@ -293,6 +294,9 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 		if w.state == stateCreating || w.state == stateActive {
 			w.state = statePending
 			c.clearPartial(w)
+		}
+		if l := w.listing; l != nil {
+			l.failed = true
 		}
 	}
 	if v == Fatal {

@@ -23,7 +23,10 @@ package watch
 // watchers that can list do so, and the others go on.
 //
 // Only keys that a watcher of the group watches are read, since the user may have no permission for
-// others. Without permission for those the user gets the server's error.
+// others.
+//
+// Without permission for the witness's keys each watcher of the group has to prove itself, by its
+// own newest event. One that may not read that either ends with the server's error.
 //
 // The same check finds the position of watchers that were confirmed without a revision.
 
@@ -120,8 +123,9 @@ type witness struct {
 // weak: the witness is an empty range, which proves less than any key.
 func (k *witness) weak() bool { return len(k.changes) == 1 && k.changes[0].Absent }
 
-// note keeps the last revision of evs, which are all events of w's response.
-func (k *witness) note(w *watcher, evs []*mvccpb.Event) {
+// note keeps the last revision of evs, at most so many of its events. They are all events of w's
+// response.
+func (k *witness) note(w *watcher, evs []*mvccpb.Event, most int) {
 	last := revision(evs[len(evs)-1])
 	if last <= k.newest {
 		return
@@ -129,7 +133,7 @@ func (k *witness) note(w *watcher, evs []*mvccpb.Event) {
 	put, kept := k.putBefore(w, evs)
 	k.revision, k.newest, k.of = last, last, w
 	n := 0
-	for i := len(evs) - 1; i >= 0 && n < witnessKeys && revision(evs[i]) == last; i-- {
+	for i := len(evs) - 1; i >= 0 && n < most && revision(evs[i]) == last; i-- {
 		if n == len(k.changes) {
 			if n < cap(k.changes) {
 				k.changes = k.changes[:n+1]
@@ -288,6 +292,7 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 	case proves != nil && g.witness.revision != 0:
 		// The user may have lost the permission for the witness's keys.
 		g.witness.revision, g.witness.newest = 0, 0
+		c.proveEach(now, g)
 	case asks.state != stateEnded && asks.g == g:
 		c.do(action{kind: actNote, w: asks, err: err, note: "watch ends"})
 		c.finish(now, asks, nil, err)
@@ -304,8 +309,8 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 	parted := f.Different || f.Revision < g.witness.revision
 	for w := g.first; w != nil; {
 		next := w.next
-		if w.listing == nil {
-			c.judge(now, w, f, parted && w.known > 0)
+		if w.listing == nil && c.judge(now, w, f, parted && w.known > 0) {
+			w.trust(g.witness.newest, f)
 		}
 		w = next
 	}
@@ -326,20 +331,25 @@ func (c *core) judge(now time.Time, w *watcher, f Finding, parted bool) bool {
 	case parted || f.Revision < w.known || otherCluster(f.ClusterID, w.cluster):
 		c.lost(now, w, f)
 	case f.Unproved && w.want&wantList != 0 && w.hasHistory():
-		c.do(action{kind: actNote, w: w, note: "nothing shows that the history is the same: a follower lists again"})
-		c.finish(
-			now,
-			w,
-			&pb.WatchResponse{
-				Header:          &pb.ResponseHeader{ClusterId: f.ClusterID, Revision: f.Revision},
-				CompactRevision: max(w.resume, 1),
-			},
-			nil,
-		)
+		c.listAgain(now, w, f)
 	default:
 		return true
 	}
 	return false
+}
+
+// listAgain ends w as if its revisions were compacted.
+func (c *core) listAgain(now time.Time, w *watcher, f Finding) {
+	c.do(action{kind: actNote, w: w, note: "nothing shows that the history is the same: a follower lists again"})
+	c.finish(
+		now,
+		w,
+		&pb.WatchResponse{
+			Header:          &pb.ResponseHeader{ClusterId: f.ClusterID, Revision: f.Revision},
+			CompactRevision: max(w.resume, 1),
+		},
+		nil,
+	)
 }
 
 // hasHistory: the watcher was confirmed, or has listed, so it is a watcher of some history.

@@ -62,6 +62,9 @@ type listing struct {
 	asked  *stream // the stream for which the proof was requested
 	again  bool    // the request for the proof failed
 	proved *stream // the watcher may be created on it
+	shared bool    // the history is the group's
+	added  time.Time
+	failed bool // a stream has failed since
 }
 
 func newListing(l *Listing, key, end []byte) *listing {
@@ -129,6 +132,9 @@ func (c *core) vouched(now time.Time, w *watcher, st *stream, round int, f Findi
 		if w.g.due[dueConfirm].IsZero() {
 			w.g.due[dueConfirm] = now.Add(checkAgain)
 		}
+	case l.shared && f.Different:
+		c.allLost(now, w.g, f)
+		c.lost(now, w, f)
 	case c.judge(now, w, f, f.Different):
 		l.proved = st
 		st.shown(f)

@@ -39,7 +39,7 @@ type model struct {
 }
 
 type modelRevision struct {
-	events int
+	events int // 0: it changed keys that nobody watches
 	epoch  int // of the history that made it
 }
 
@@ -173,9 +173,21 @@ func (c *consumer) take(d Delivery, last bool) {
 		t.Fatalf("%s: got a fragment", c.name)
 	}
 	progress := len(d.Resp.Events) == 0 && !d.Resp.Created && !d.Resp.Canceled
-	if rev := d.Resp.Header.GetRevision(); !c.m.lies && progress && rev >= c.start && c.last < rev {
+	if rev := d.Resp.Header.GetRevision(); !c.m.lies && progress && !c.hasAll(rev) {
 		t.Fatalf("%s: promised all up to %d, has them up to %d", c.name, rev, c.last)
 	}
+}
+
+// hasAll reports that c has all up to rev, now or, since the promise may have waited for c, in what
+// was the history before.
+func (c *consumer) hasAll(rev int64) bool {
+	return slices.ContainsFunc(append(slices.Clone(c.m.pasts), c.m.history), func(h []modelRevision) bool {
+		if int64(len(h)) < rev {
+			return false
+		}
+		last, _ := changed(h, rev)
+		return last < c.start || last <= c.last
+	})
 }
 
 func (m *model) drain(c *consumer) {
@@ -194,7 +206,7 @@ func (m *model) drain(c *consumer) {
 func (m *model) step() {
 	switch m.next(16) {
 	case 0, 1:
-		m.history = append(m.history, modelRevision{1 + m.next(4), len(m.pasts)})
+		m.history = append(m.history, modelRevision{m.next(5), len(m.pasts)})
 	case 2:
 		if len(m.consumers) < 12 {
 			m.addWatcher()
@@ -268,7 +280,8 @@ func (m *model) addWatcher() {
 	if m.next(2) == 0 && m.revision() > m.compacted {
 		q.Listing = m.list()
 		r.StartRevision = q.Listing.Revision + 1
-		listed = &modelRevision{m.history[m.revision()-1].events, m.history[m.revision()-1].epoch}
+		listed = &modelRevision{}
+		_, *listed = changed(m.history, m.revision())
 	}
 	w := newWatcher(q)
 	c := &consumer{m: m, w: w, name: fmt.Sprintf("w%d", len(m.consumers)+1), start: r.StartRevision, listed: listed}
@@ -277,11 +290,20 @@ func (m *model) addWatcher() {
 	m.core.add(m.now, "", w)
 }
 
-// list reads the keys as they are now: the first of a revision is written by each.
+// list reads the keys as they are now: the first of a revision is written by each that has any.
 func (m *model) list() *Listing {
 	l := &Listing{Since: m.now, Revision: m.revision(), ClusterID: 7, Term: m.term}
-	l.Note(m.history[m.revision()-1].event(m.revision(), 1).Kv)
+	rev, r := changed(m.history, m.revision())
+	l.Note(r.event(rev, 1).Kv)
 	return l
+}
+
+// changed is the last revision up to rev that has events. The first has.
+func changed(history []modelRevision, rev int64) (int64, modelRevision) {
+	for history[rev-1].events == 0 {
+		rev--
+	}
+	return rev, history[rev-1]
 }
 
 func (m *model) openIfAsked() {
@@ -322,11 +344,11 @@ func (m *model) find(q Check) Finding {
 		return f
 	}
 	f.Unproved = false
-	r := m.history[q.Revision-1]
+	rev, r := changed(m.history, q.Revision)
 	for _, ch := range q.Changes {
 		same := false
 		for i := range r.events {
-			ev := r.event(q.Revision, i+1)
+			ev := r.event(rev, i+1)
 			same = same || string(ev.Kv.Key) == string(ch.Key) && ch.SameAs(ev.Kv)
 		}
 		f.Different = f.Different || !same
@@ -340,13 +362,13 @@ func (m *model) restore() {
 		return // a change that a compaction hides cannot be noticed
 	}
 	m.pasts = append(m.pasts, slices.Clone(m.history))
-	m.history = m.history[:m.revision()-int64(1+m.next(2))]
+	m.history = m.history[:max(1, m.revision()-int64(1+m.next(2)))]
 	for range m.next(4) {
-		m.history = append(m.history, modelRevision{1 + m.next(4), len(m.pasts)})
+		m.history = append(m.history, modelRevision{m.next(5), len(m.pasts)})
 	}
 	switch s := m.server; {
-	case s != nil && s.theirs && m.term > 1 && m.next(2) == 0:
-		m.term = 1 + uint64(m.next(int(m.term-1)))
+	case s != nil && s.theirs && m.st.term > 1 && m.next(2) == 0:
+		m.term = 1 + uint64(m.next(int(m.st.term-1))) // below what the stream has heard
 		s.shown, s.late = 0, nil
 		for _, w := range s.watchers {
 			w.sent = 0 // the proxy's own client goes on at whole revisions
@@ -470,6 +492,9 @@ func (m *model) sendEvents(how int) {
 			w.next++
 		}
 	}
+	if len(resp.Events) == 0 {
+		return
+	}
 	resp.Fragment = w.sent > 0
 	m.core.response(m.now, m.st, resp, nil, Retry)
 	m.run()
@@ -557,8 +582,10 @@ func (c *consumer) check() {
 	if c.ended > 0 && len(m.pasts) > 0 {
 		return // it left, who knows in which history
 	}
-	if c.listed != nil && c.ended == 0 && m.history[c.start-2] != *c.listed {
-		t.Fatalf("%s goes on from revision %d, which is another one now", c.name, c.start-1)
+	if c.listed != nil && c.ended == 0 {
+		if _, now := changed(m.history, c.start-1); now != *c.listed {
+			t.Fatalf("%s goes on from revision %d, which is another one now", c.name, c.start-1)
+		}
 	}
 	want := c.wants(m.history)
 	if c.ended > 0 && len(c.got) < len(want) {

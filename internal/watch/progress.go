@@ -109,12 +109,7 @@ func (c *core) progressOf(now time.Time, w *watcher, resp *pb.WatchResponse) {
 		return // an old revision, which proves nothing
 	}
 	w.known = rev
-	if rev >= w.resume {
-		w.resume = rev + 1
-	}
-	if w.floor <= rev {
-		w.floor = rev + 1
-	}
+	w.promise(rev)
 	if w.want&wantProgress != 0 || w.g.progress {
 		c.offer(now, w, resp, nil, false)
 	}

@@ -63,9 +63,10 @@ func (c *core) doubt(now time.Time, st *stream) {
 	c.admit(now, st)
 }
 
-// shown notes the term in which st was proved: its server may have been replaced since. After a
-// doubt the member may lag, so its own term counts.
+// shown notes the revision and the term in which st was proved: its server may have been replaced
+// since. After a doubt the member may lag, so its own term counts.
 func (st *stream) shown(f Finding) {
+	st.at = max(st.at, f.Revision)
 	if st.round == 0 {
 		st.term = max(st.term, f.Term)
 	}

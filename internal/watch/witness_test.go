@@ -39,6 +39,7 @@ func TestWitnessIsTheNewestRevision(t *testing.T) {
 				event(mvccpb.DELETE, "gone", 9, ""),
 				event(mvccpb.PUT, "k", 9, "v"),
 			},
+			9,
 		)
 		q := k.question([]byte("k"))
 		if q.Revision != 9 || len(q.Changes) != 2 {
@@ -53,11 +54,11 @@ func TestWitnessIsTheNewestRevision(t *testing.T) {
 			put.SameAs(event(mvccpb.PUT, "k", 9, "w").Kv) {
 			t.Errorf("after %s: the put is %+v", name, put)
 		}
-		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "x", 10, "v"), event(mvccpb.PUT, "yyyy", 10, "v")})
+		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "x", 10, "v"), event(mvccpb.PUT, "yyyy", 10, "v")}, 9)
 		if string(gone.Key) != "gone" || string(put.Key) != "k" {
 			t.Errorf("after %s: a delivery has changed an earlier question: %s, %s", name, gone.Key, put.Key)
 		}
-		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "late", 7, "v")})
+		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "late", 7, "v")}, 9)
 		if k.revision != 10 {
 			t.Errorf("after %s: an older revision is the witness", name)
 		}
