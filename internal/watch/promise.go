@@ -106,7 +106,21 @@ func (w *watcher) noteOwn(evs []*mvccpb.Event) {
 	if w.own == nil {
 		w.own = &witness{}
 	}
-	w.own.note(w, evs, 1)
+	k := &w.g.witness
+	if last := revision(evs[len(evs)-1]); k.of != w || k.newest != last || !k.changes[0].IsPut() {
+		w.own.note(w, evs, 1)
+		return
+	}
+	// The group's witness begins with the same event: its sum need not be made again.
+	if len(w.own.changes) == 0 {
+		w.own.changes = make([]Change, 1)
+	}
+	w.own.changes = w.own.changes[:1]
+	ch := &w.own.changes[0]
+	key := append(ch.Key[:0], k.changes[0].Key...)
+	*ch = k.changes[0]
+	ch.Key = key
+	w.own.revision, w.own.newest, w.own.of = k.revision, k.newest, w
 }
 
 // noteListed keeps what w has listed.

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"reflect"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -88,4 +89,49 @@ func TestWitnessIsAKeyRatherThanAnEmptyRange(t *testing.T) {
 			t.Errorf("%s: the witness is of %d, not %d", c.name, k.revision, c.want)
 		}
 	}
+}
+
+// A watcher's own witness is its newest event, in memory of its own, whoever has the group's.
+func TestWatcherKeepsItsNewestEvent(t *testing.T) {
+	g := &group{}
+	one, other := &watcher{g: g}, &watcher{g: g}
+	got := func(w *watcher, evs ...*mvccpb.Event) {
+		g.witness.note(w, evs, witnessKeys)
+		w.noteOwn(evs)
+	}
+	is := func(w *watcher, rev int64, changes ...Change) {
+		t.Helper()
+		q := w.own.question(nil)
+		for i := range q.Changes {
+			if q.Changes[i].Deleted {
+				q.Changes[i].sum = 0 // of no meaning
+			}
+		}
+		if q.Revision != rev || !reflect.DeepEqual(q.Changes, changes) {
+			t.Errorf("at %d: %+v instead of %+v", rev, q, changes)
+		}
+	}
+	put := func(key string, rev int64) (*mvccpb.Event, Change) {
+		ev := event(mvccpb.PUT, key, rev, "v")
+		return ev, Change{Key: []byte(key), sum: sumOf(ev.Kv)}
+	}
+	a, changeA := put("a", 5)
+	b, changeB := put("b", 6)
+	c, changeC := put("c", 4)
+	got(one, a)
+	got(other, b)
+	is(one, 5, changeA)
+	is(other, 6, changeB)
+	got(one, event(mvccpb.DELETE, "d", 7, ""))
+	is(one, 7, Change{Key: []byte("d"), Deleted: true}, changeA)
+	got(other, event(mvccpb.DELETE, "b", 8, ""))
+	is(other, 8, Change{Key: []byte("b"), Deleted: true})
+	late := &watcher{g: g}
+	got(late, c)
+	is(late, 4, changeC)
+	e, changeE := put("e", 9)
+	got(one, e)
+	is(one, 9, changeE)
+	got(other, event(mvccpb.PUT, "other", 10, "v"))
+	is(one, 9, changeE)
 }
