@@ -65,6 +65,7 @@ type Client struct {
 	closing   chan struct{} // closed when Close has done all
 
 	leading struct {
+		_      [0]func() // not comparable, see balancer.conn
 		mu     sync.Mutex
 		asked  time.Time
 		member *balancer.Member

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -96,9 +95,10 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 // tlsFor is the TLS configuration for connections to endpoints, nil if none is needed: https
 // endpoints of a client without one trust the system's certificate authorities.
 func (c *Client) tlsFor(endpoints ...endpoint.Endpoint) *tls.Config {
-	if c.cfg.TLS == nil &&
-		slices.ContainsFunc(endpoints, func(e endpoint.Endpoint) bool { return e.Security == endpoint.Secure }) {
-		return &tls.Config{MinVersion: tls.VersionTLS12}
+	for _, e := range endpoints {
+		if c.cfg.TLS == nil && e.Security == endpoint.Secure {
+			return &tls.Config{MinVersion: tls.VersionTLS12}
+		}
 	}
 	return c.cfg.TLS
 }

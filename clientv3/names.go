@@ -80,8 +80,11 @@ func (n *names) dialled(e endpoint.Endpoint, found []netip.Addr) {
 	found = slices.Clone(found)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	i := slices.IndexFunc(n.endpoints, func(o endpoint.Endpoint) bool { return o.Addr == e.Addr })
-	if i < 0 || n.asking {
+	i := 0
+	for i < len(n.endpoints) && n.endpoints[i].Addr != e.Addr {
+		i++
+	}
+	if i == len(n.endpoints) || n.asking {
 		return
 	}
 	k := n.known[e.Addr]

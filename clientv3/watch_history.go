@@ -2,7 +2,6 @@ package clientv3
 
 import (
 	"context"
-	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -22,7 +21,7 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 		if err == rpctypes.ErrCompacted && q.Seen > q.Revision {
 			f, err = askWitness(ctx, kv, q, q.Seen)
 		}
-		if err == rpctypes.ErrCompacted && hasPut(q) {
+		if err == rpctypes.ErrCompacted && q.HasPut() {
 			f, err = askWitness(ctx, kv, q, 0)
 		}
 		switch err {
@@ -46,8 +45,6 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 func found(h *pb.ResponseHeader) watch.Finding {
 	return watch.Finding{Revision: h.GetRevision(), ClusterID: h.GetClusterId(), Term: h.GetRaftTerm()}
 }
-
-func hasPut(q watch.Check) bool { return slices.ContainsFunc(q.Changes, watch.Change.IsPut) }
 
 // askWitness compares the witness's keys with what they were at a revision from the witness's to
 // q.Seen, or are now if it is 0.

@@ -35,6 +35,7 @@ type conn struct {
 	wanted   atomic.Bool  // changes go elsewhere until it is known whether the token is accepted here
 
 	work struct {
+		_     [0]func() // not comparable, as above
 		mu    sync.Mutex
 		open  bool         // may take more; only the connection in use and a lane do
 		first *Pick        // everything that runs on it, linked through Pick.link

@@ -120,8 +120,11 @@ type pending struct {
 // take removes the oldest renewal of id, which has been answered, and measures it. A server answers
 // in order, the gRPC proxy need not. It also returns how long the stream had been silent about it.
 func (st *stream) take(now time.Duration, id int64) (pending, time.Duration, bool) {
-	i := slices.IndexFunc(st.out, func(p pending) bool { return p.id == id })
-	if i < 0 {
+	i := 0
+	for i < len(st.out) && st.out[i].id != id {
+		i++
+	}
+	if i == len(st.out) {
 		return pending{}, 0, false
 	}
 	p := st.out[i]

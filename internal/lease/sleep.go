@@ -10,7 +10,6 @@ package lease
 // patience, and if it would be over in case the jump was a sleep.
 
 import (
-	"slices"
 	"time"
 )
 
@@ -27,7 +26,7 @@ const (
 // sleeping is an input: the machine seems to have been suspended for length.
 func (c *core) sleeping(now, length time.Duration) {
 	c.slept += length
-	for _, x := range slices.Clone(c.timers.items) {
+	for _, x := range append([]item(nil), c.timers.items...) {
 		l := x.l
 		if l.state == waiting {
 			c.enqueue(l)

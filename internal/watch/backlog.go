@@ -115,7 +115,7 @@ func (c *core) enqueue(now time.Time, w *watcher, d Delivery, last bool) {
 	if b.index < 0 {
 		b.index = len(c.slow)
 		c.slow = append(c.slow, w)
-		c.do(action{kind: actPump, w: w})
+		c.act(actPump, nil, w)
 	}
 	if c.buffered > c.limit {
 		c.parkLargest()
@@ -150,10 +150,10 @@ func (c *core) taken(now time.Time, w *watcher) {
 	}
 	if it.last {
 		w.dropped = true
-		c.do(action{kind: actEnd, w: w})
+		c.act(actEnd, nil, w)
 	}
 	if resumes {
-		c.do(action{kind: actNote, w: w, note: "watch resumes, its consumer has caught up"})
+		c.note(nil, w, nil, "watch resumes, its consumer has caught up")
 		c.pend(now, w)
 		c.arm(w.g)
 	}
@@ -164,7 +164,7 @@ func (c *core) taken(now time.Time, w *watcher) {
 func (c *core) delivered(w *watcher, last bool) {
 	if last && !w.dropped {
 		w.dropped = true
-		c.do(action{kind: actEnd, w: w})
+		c.act(actEnd, nil, w)
 	}
 }
 
@@ -222,5 +222,5 @@ func (c *core) parkLargest() {
 	c.leave(most)
 	most.state = stateParked
 	most.backlog.parkedAt = most.backlog.bytes
-	c.do(action{kind: actNote, w: most, note: "watch parked, its consumer is too slow"})
+	c.note(nil, most, nil, "watch parked, its consumer is too slow")
 }

@@ -187,6 +187,27 @@ func newCore(limit int64, members func() int, canConfirm bool, jitter func() flo
 //go:noinline
 func (c *core) do(a action) { c.acts = append(c.acts, a) }
 
+// act does what needs no more than these. Where it is called it takes less room than do.
+//
+//go:noinline
+func (c *core) act(kind actKind, st *stream, w *watcher) {
+	c.do(action{kind: kind, st: st, w: w})
+}
+
+// send sends req on st. w is the watcher that it creates, if it does.
+//
+//go:noinline
+func (c *core) send(st *stream, w *watcher, req *pb.WatchRequest) {
+	c.do(action{kind: actSend, st: st, w: w, req: req})
+}
+
+// note asks for a line in the log.
+//
+//go:noinline
+func (c *core) note(st *stream, w *watcher, err error, text string) {
+	c.do(action{kind: actNote, st: st, w: w, err: err, note: text})
+}
+
 // newWatcher makes a watcher for a request.
 func newWatcher(r Request) *watcher {
 	q := r.Create
@@ -197,17 +218,12 @@ func newWatcher(r Request) *watcher {
 		floor:  q.GetStartRevision(),
 		notNew: !r.CreatedNotify,
 	}
-	set := func(on bool, f wants) {
-		if on {
-			w.want |= f
-		}
-	}
-	set(q.GetProgressNotify(), wantProgress)
-	set(q.GetPrevKv(), wantPrevKV)
-	set(q.GetFragment(), wantWhole)
-	set(r.RequireLeader, wantLeader)
+	w.wants(q.GetProgressNotify(), wantProgress)
+	w.wants(q.GetPrevKv(), wantPrevKV)
+	w.wants(q.GetFragment(), wantWhole)
+	w.wants(r.RequireLeader, wantLeader)
 	if l := r.Listing; l != nil {
-		set(true, wantList)
+		w.wants(true, wantList)
 		w.listing, w.known, w.cluster = newListing(l, w.key, w.end), l.Revision, l.ClusterID
 		if l.newest != 0 && l.newest < w.resume {
 			w.floor, w.listed = l.newest+1, l.Revision
@@ -216,10 +232,17 @@ func newWatcher(r Request) *watcher {
 		}
 	}
 	for _, f := range q.GetFilters() {
-		set(f == pb.WatchCreateRequest_NOPUT, wantNoPut)
-		set(f == pb.WatchCreateRequest_NODELETE, wantNoDelete)
+		w.wants(f == pb.WatchCreateRequest_NOPUT, wantNoPut)
+		w.wants(f == pb.WatchCreateRequest_NODELETE, wantNoDelete)
 	}
 	return w
+}
+
+//go:noinline
+func (w *watcher) wants(on bool, f wants) {
+	if on {
+		w.want |= f
+	}
 }
 
 // add is an input: a new watcher in the named group.
@@ -272,7 +295,7 @@ func (c *core) drop(w *watcher) {
 	w.dropped = true
 	c.clearBacklog(w)
 	c.report(w)
-	c.do(action{kind: actStop, w: w})
+	c.act(actStop, nil, w)
 }
 
 // finish ends w from the server's side: resp and err are its last delivery, after those that wait
@@ -315,9 +338,11 @@ func (c *core) unlink(now time.Time, w *watcher) {
 }
 
 // report lets the Watch call return, once.
+//
+//go:noinline
 func (c *core) report(w *watcher) {
 	if !w.answered {
 		w.answered = true
-		c.do(action{kind: actTell, w: w})
+		c.act(actTell, nil, w)
 	}
 }

@@ -114,14 +114,7 @@ func (c *core) sendCreate(st *stream, w *watcher) {
 		req.Filters = append(req.Filters, pb.WatchCreateRequest_NODELETE)
 	}
 	st.creates = append(st.creates, create{id: w.id, w: w})
-	c.do(
-		action{
-			kind: actSend,
-			st:   st,
-			w:    w,
-			req:  &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}},
-		},
-	)
+	c.send(st, w, &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}})
 }
 
 func (c *core) sendCancel(st *stream, id int64) {
@@ -129,8 +122,8 @@ func (c *core) sendCancel(st *stream, id int64) {
 		st.gone = map[int64]struct{}{}
 	}
 	st.gone[id] = struct{}{}
-	c.do(action{kind: actSend, st: st, req: &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
-		CancelRequest: &pb.WatchCancelRequest{WatchId: id}}}})
+	c.send(st, nil, &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
+		CancelRequest: &pb.WatchCancelRequest{WatchId: id}}})
 }
 
 // abandon gives up an unanswered create. While the server's numbering is not known

@@ -73,6 +73,8 @@ func (c *core) response(now time.Time, st *stream, resp *pb.WatchResponse, cerr 
 }
 
 // eventsOf returns resp with its events alone. Servers do not mix events with anything else.
+//
+//go:noinline
 func eventsOf(resp *pb.WatchResponse) *pb.WatchResponse {
 	return &pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, Fragment: resp.Fragment, Events: resp.Events}
 }
@@ -98,7 +100,7 @@ func (c *core) stray(now time.Time, st *stream, resp *pb.WatchResponse) {
 		if st.strays < maxStrays {
 			st.strays++
 			c.sendCancel(st, id)
-			c.do(action{kind: actNote, st: st, note: "server sends events for a watcher that nobody has"})
+			c.note(st, nil, nil, "server sends events for a watcher that nobody has")
 		}
 	}
 }

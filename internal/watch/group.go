@@ -280,7 +280,7 @@ func (c *core) violation(now time.Time, st *stream, what string) {
 // fail ends st. If blame is set, its member is avoided.
 func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool) {
 	g := st.g
-	c.do(action{kind: actShut, st: st})
+	c.act(actShut, st, nil)
 	g.st = nil
 	clear(g.waiting)
 	g.waiting = g.waiting[:0]
@@ -317,7 +317,7 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 	if g.attempt == 0 || odd {
 		// Only the first ordinary failure of a row is logged, so that an outage does not flood the
 		// log.
-		c.do(action{kind: actNote, st: st, err: err, note: "watch stream ended, resuming its watchers"})
+		c.note(st, nil, err, "watch stream ended, resuming its watchers")
 	}
 	if v == NoLeader {
 		c.leaderless(now, g, st.member, err)
@@ -348,7 +348,7 @@ func (c *core) confirmedGood(st *stream) {
 	}
 	st.good = true
 	if g.attempt > 1 {
-		c.do(action{kind: actNote, st: st, note: "watch stream is back"})
+		c.note(st, nil, nil, "watch stream is back")
 	}
 	if st.guarded {
 		g.leaderFound()
@@ -373,7 +373,7 @@ func (c *core) forget(g *group) {
 		return
 	}
 	if g.st != nil {
-		c.do(action{kind: actShut, st: g.st})
+		c.act(actShut, g.st, nil)
 		g.st = nil
 	}
 	delete(c.groups, g.name)

@@ -125,7 +125,7 @@ func (c *core) vouched(now time.Time, w *watcher, st *stream, round int, f Findi
 	f.Unproved = f.Unproved || l.proof.revision == 0
 	switch {
 	case err != nil && v == Fatal:
-		c.do(action{kind: actNote, w: w, err: err, note: "watch ends"})
+		c.note(nil, w, err, "watch ends")
 		c.finish(now, w, nil, err)
 	case err != nil:
 		l.again = true

@@ -77,8 +77,8 @@ func (c *core) sendProgress(now time.Time, st *stream) {
 		st.g.progress = false
 	default:
 		st.requests.send(now)
-		c.do(action{kind: actSend, st: st, req: &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
-			ProgressRequest: &pb.WatchProgressRequest{}}}})
+		c.send(st, nil, &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+			ProgressRequest: &pb.WatchProgressRequest{}}})
 	}
 }
 

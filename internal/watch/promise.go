@@ -106,21 +106,7 @@ func (w *watcher) noteOwn(evs []*mvccpb.Event) {
 	if w.own == nil {
 		w.own = &witness{}
 	}
-	k := &w.g.witness
-	if last := revision(evs[len(evs)-1]); k.of != w || k.newest != last || !k.changes[0].IsPut() {
-		w.own.note(w, evs, 1)
-		return
-	}
-	// The group's witness begins with the same event: its sum need not be made again.
-	if len(w.own.changes) == 0 {
-		w.own.changes = make([]Change, 1)
-	}
-	w.own.changes = w.own.changes[:1]
-	ch := &w.own.changes[0]
-	key := append(ch.Key[:0], k.changes[0].Key...)
-	*ch = k.changes[0]
-	ch.Key = key
-	w.own.revision, w.own.newest, w.own.of = k.revision, k.newest, w
+	w.own.note(w, evs, 1)
 }
 
 // noteListed keeps what w has listed.
@@ -131,6 +117,8 @@ func (w *watcher) noteListed(k *witness) {
 }
 
 // clone is a copy of k that shares nothing with it.
+//
+//go:noinline
 func (k *witness) clone() *witness {
 	n := *k
 	n.changes = k.question(nil).Changes
@@ -140,6 +128,7 @@ func (k *witness) clone() *witness {
 // proveEach has each watcher of g that has received anything prove itself, since the witness may
 // not be read.
 func (c *core) proveEach(now time.Time, g *group) {
+	g.waiting = g.waiting[:0]
 	for w := g.first; w != nil; w = w.next {
 		switch {
 		case w.listing != nil:
@@ -148,13 +137,8 @@ func (c *core) proveEach(now time.Time, g *group) {
 		default:
 			w.listing = &listing{proof: *w.own.clone(), shared: true}
 		}
-	}
-	if st := g.st; st != nil && st.live {
-		g.waiting = g.waiting[:0]
-		for w := g.first; w != nil; w = w.next {
-			if w.state == statePending {
-				c.await(now, st, w)
-			}
+		if w.state == statePending && g.st != nil && g.st.live {
+			c.await(now, g.st, w)
 		}
 	}
 }

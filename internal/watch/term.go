@@ -41,13 +41,8 @@ func (c *core) doubt(now time.Time, st *stream) {
 		return
 	}
 	st.round++
-	c.do(
-		action{
-			kind: actNote,
-			st:   st,
-			note: "a watch stream speaks of an earlier raft term, or of another cluster: it has to prove its history",
-		},
-	)
+	c.note(st, nil, nil,
+		"a watch stream speaks of an earlier raft term, or of another cluster: it has to prove its history")
 	if g.proves == st {
 		g.proves = nil // the read under way may have begun before
 	}
