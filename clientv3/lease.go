@@ -178,7 +178,7 @@ type lessor struct {
 	engine  *lease.Engine
 	reaper  *reaper
 	strict  strictKeeps
-	streams atomic.Uint64 // that were opened
+	streams atomic.Uint64 // that have answered
 	log     *zap.Logger
 }
 
@@ -323,8 +323,8 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 	return s.ch, nil
 }
 
-// Streams counts the streams that renewals may have gone over, for package relapse: each may lead
-// to another etcd than the one before.
+// Streams counts the streams that have answered a renewal, for package relapse: each may lead to
+// another etcd than the one before. A stream is counted before its first answer extends a lease.
 func (l *lessor) Streams() uint64 { return l.streams.Load() }
 
 func (l *lessor) Close() error {
@@ -404,7 +404,6 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 		o.Prefer = l.c.leader(ctx)
 	}
 	s, err := l.remote.LeaseKeepAlive(retry.WithStreamOptions(ctx, o), l.callOpt...)
-	l.streams.Add(1)
 	ls := &leaseStream{BidiStreamingClient: s, on: retry.StreamOf(s), l: l}
 	l.c.streamOpened("Lease", ls.on.Member(), ctx, err)
 	if err != nil {
@@ -420,6 +419,8 @@ type leaseStream struct {
 	grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 	on *retry.Stream // nil over a client that is not ours
 	l  *lessor
+
+	answered bool // used by the stream's reader
 }
 
 func (s *leaseStream) Member() string { return s.on.Member() }
@@ -431,6 +432,9 @@ func (s *leaseStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
 	}
 	if err != nil {
 		s.l.c.streamEnded("Lease", s.Member(), err)
+	} else if !s.answered {
+		s.answered = true
+		s.l.streams.Add(1)
 	}
 	s.l.strict.seen(s.Member(), err)
 	return r, err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
@@ -23,6 +24,7 @@ const acquireFor = time.Second
 // key meanwhile. Its fields are guarded by leasing.mu.
 type asking struct {
 	t       *tenure
+	in      history
 	created int64 // create revision of the last leasing key seen that is attached to our lease
 	revoked int64 // the last revision at which its owner was asked to give it up, or it was deleted
 }
@@ -41,6 +43,9 @@ func (l *leasing) get(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
 		return l.ask(ctx, op)
 	}
 	key := string(op.KeyBytes())
+	if r, err, done := l.reread(ctx, op, key); done {
+		return r, err
+	}
 	a := l.begin(key)
 	if a == nil {
 		return l.ask(ctx, op)
@@ -63,14 +68,31 @@ func (l *leasing) ask(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
 
 // do sends an operation to the cluster and notes the revision of the answer.
 func (l *leasing) do(ctx context.Context, op v3.Op) (v3.OpResponse, error) {
+	l.mu.RLock()
+	t := l.term
+	var in history
+	var before *pb.ResponseHeader
+	if t != nil {
+		if in = l.history(t); in == t.latestIn {
+			before = t.latest
+		}
+	}
+	l.mu.RUnlock()
 	r, err := l.inner.Do(ctx, op)
 	if err != nil {
 		return r, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.term != nil {
-		l.term.saw(response.Header(r))
+	if t == nil || l.term != t {
+		return r, nil
+	}
+	if header := response.Header(r); linearizable(&op) && parted(before, header) {
+		if in == l.history(t) {
+			l.suspect(t)
+		}
+	} else {
+		t.saw(header, in)
 	}
 	return r, nil
 }
@@ -84,10 +106,11 @@ func (l *leasing) begin(key string) *asking {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.term
-	if t == nil || l.owned[key] != nil || l.asking[key] != nil || l.leaving[key] != 0 || l.hushed(key) || !l.valid(t) {
+	if t == nil || l.owned[key] != nil || l.asking[key] != nil || l.leaving[key] != nil ||
+		l.hushed(key) || !l.valid(t) {
 		return nil
 	}
-	a := &asking{t: t}
+	a := &asking{t: t, in: l.history(t)}
 	l.asking[key] = a
 	return a
 }
@@ -129,7 +152,7 @@ func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking)
 		l.hush(key)
 		l.leave(key, fence)
 	default:
-		l.keep(key, &entry{t: a.t, fence: fence, kv: kv, header: r.Header})
+		l.keep(key, &entry{t: a.t, fence: fence, kv: kv, header: r.Header, in: a.in})
 	}
 	return (*v3.GetResponse)(answer(kv, r.Header, op))
 }

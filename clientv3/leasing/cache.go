@@ -41,9 +41,9 @@ func (l *leasing) cached(op *v3.Op) (*v3.GetResponse, bool) {
 		l.mu.RUnlock()
 		return nil, false
 	}
-	kv, header := e.kv, e.t.latest
+	kv, header, in := e.kv, e.t.latest, e.in
 	l.mu.RUnlock()
-	if !l.valid(e.t) { // called after the value was read; valid says why
+	if !l.holds(e.t, in) { // called after the value was read; valid says why
 		return nil, false
 	}
 	return (*v3.GetResponse)(answer(kv, header, op)), true
@@ -97,7 +97,7 @@ func copyHeader(h *pb.ResponseHeader) *pb.ResponseHeader {
 // keep adds an entry and makes room for it. The caller holds mu.
 func (l *leasing) keep(key string, e *entry) {
 	l.owned[key] = e
-	e.t.saw(e.header)
+	e.t.saw(e.header, e.in)
 	l.bytes += len(e.kv.GetValue())
 	for other, o := range l.owned { // in random order
 		if len(l.owned) <= maxOwned && l.bytes <= maxBytes {
@@ -121,17 +121,19 @@ func (l *leasing) relinquish(key string, e *entry) {
 	l.leave(key, e.fence)
 }
 
-// learn replaces the value of an owned key by that of an answer, unless the answer is older. It
-// gives up a key that is attached to a lease. The caller holds mu.
-func (l *leasing) learn(key string, e *entry, kv *mvccpb.KeyValue, header *pb.ResponseHeader) {
+// learn replaces the value of an owned key by that of an answer, unless the answer is older: to a
+// request that was sent in an earlier history, or by its revision. It gives up a key that is
+// attached to a lease. The caller holds mu.
+func (l *leasing) learn(key string, e *entry, kv *mvccpb.KeyValue, header *pb.ResponseHeader, in history) {
 	switch {
-	case header.GetRevision() < e.header.GetRevision():
+	case in < e.in:
+	case in == e.in && header.GetRevision() < e.header.GetRevision():
 	case kv.GetLease() != 0:
 		l.relinquish(key, e)
 	default:
 		l.bytes += len(kv.GetValue()) - len(e.kv.GetValue())
-		e.kv, e.header = kv, copyHeader(header)
-		e.t.saw(e.header)
+		e.kv, e.header, e.in = kv, copyHeader(header), in
+		e.t.saw(e.header, in)
 	}
 }
 

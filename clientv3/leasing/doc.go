@@ -40,6 +40,13 @@
 //     expired, counted from the sending of the last renewal that was acknowledged. So a
 //     process that was stopped for an hour between the two does not answer. But a machine
 //     whose monotonic clock stands still while it is suspended should not go to sleep.
+//   - Etcd is not restored from a backup. If it is, an owner goes on answering what it remembers
+//     until a sign shows it that the history may be another; then it asks again before it answers
+//     from memory. Signs are a renewal over a new connection, an answer of another cluster or with
+//     a lower raft term or revision than one before, and a watch that lost its history. A restore
+//     ends the connections, and the next renewal is sent within 2 s of that, or once etcd can be
+//     reached again. Behind etcd's proxy, which keeps its connections, only answers and renewals
+//     with lower numbers show it, the latter after a third of the TTL.
 //
 // The official package does not look at the clock: reads that a process with it answers from memory
 // are not covered.
@@ -59,7 +66,9 @@
 // GetStream, Compact, revisions. Ranges and serializable reads do not take ownership.
 //
 // At most 10,000 keys or 64 MiB are owned at a time; others make room, chosen at random. A
-// key that was asked back, or that another process owns, is not taken for a second.
+// key that was asked back, or that another process owns, is not taken for a second. After a sign of
+// another history, which most often is only another connection, each key is read once more when it
+// is needed, and given up if it is written before.
 //
 // # Concurrency
 //

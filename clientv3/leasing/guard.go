@@ -26,6 +26,7 @@ type guard struct {
 	lk  string
 	end string // "": only lk
 	e   *entry // nil: there must be no leasing key
+	in  history
 }
 
 func (g *guard) cmp() v3.Cmp {

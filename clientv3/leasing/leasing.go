@@ -35,15 +35,17 @@ const closeFor = 2 * time.Second
 
 // leasing is the KV. Its state is guarded by mu. The files: owned keys and reads (cache.go,
 // acquire.go), writes (write.go), giving keys up (release.go), the watch on the leasing prefix
-// (watch.go), sessions (tenure.go).
+// (watch.go), sessions (tenure.go), signs of a
+// restored etcd (history.go).
 //
 // The main rule: as long as the leasing key exists, an entry in owned, read under mu while no own
 // write of it is under way, has the value that the cluster holds. The clock, read afterwards
 // (valid), proves that the leasing key existed when the entry was read. So an entry is removed
-// before its leasing key.
+// before its leasing key. All of this holds in one history of etcd; see history.
 type leasing struct {
 	inner   v3.KV
 	watcher v3.Watcher
+	lessor  v3.Lease
 	pfx     string
 	pfxEnd  string // "\x00": the end of all keys
 	epoch   time.Time
@@ -56,10 +58,11 @@ type leasing struct {
 	owned   map[string]*entry        // guarded by mu; by key
 	bytes   int                      // guarded by mu; of the values in owned
 	asking  map[string]*asking       // guarded by mu; requests under way that put a leasing key
-	leaving map[string]int64         // guarded by mu; create revisions of leasing keys to delete, by key
+	leaving map[string][]int64       // guarded by mu; create revisions of leasing keys to delete, by key
 	quiet   map[string]time.Duration // guarded by mu; until when, since epoch, a key is not taken
 	waiters map[*waiter]struct{}     // guarded by mu
 	release chan struct{}            // capacity 1; a key was added to leaving
+	doubt   chan struct{}            // capacity 1; the history may be another
 }
 
 // entry is an owned key.
@@ -68,6 +71,7 @@ type entry struct {
 	fence  int64              // create revision of the leasing key
 	kv     *mvccpb.KeyValue   // guarded by leasing.mu; replaced, never changed; nil: absent
 	header *pb.ResponseHeader // guarded by leasing.mu; of the answer that kv is from
+	in     history            // guarded by leasing.mu; in which that was asked for
 	writes int                // guarded by leasing.mu; own writes under way: kv may be old
 }
 
@@ -90,25 +94,27 @@ func NewKV(cl *v3.Client, pfx string, opts ...concurrency.SessionOption) (v3.KV,
 	}
 	group := worker.New(cl.Ctx())
 	l := &leasing{
-		inner: cl.KV, watcher: cl.Watcher, pfx: pfx, pfxEnd: v3.GetPrefixRangeEnd(pfx),
+		inner: cl.KV, watcher: cl.Watcher, lessor: cl.Lease, pfx: pfx, pfxEnd: v3.GetPrefixRangeEnd(pfx),
 		epoch: time.Now(), group: group, ctx: group.Context(),
-		owned: make(map[string]*entry), asking: make(map[string]*asking), leaving: make(map[string]int64),
+		owned: make(map[string]*entry), asking: make(map[string]*asking), leaving: make(map[string][]int64),
 		quiet: make(map[string]time.Duration), waiters: make(map[*waiter]struct{}),
-		release: make(chan struct{}, 1),
+		release: make(chan struct{}, 1), doubt: make(chan struct{}, 1),
 	}
 	s, err := concurrency.NewSession(cl, opts...)
 	if err != nil {
 		return nil, nil, err
 	}
+	listed := v3.NewListing(0)
 	r, err := l.inner.Get(s.Ctx(), pfx, v3.WithKeysOnly()) // the watch begins at its revision
 	if err != nil {
 		giveUp(s)
 		group.Stop()
 		return nil, nil, err
 	}
-	l.term = newTenure(s)
+	listed.Add(r)
+	l.term = newTenure(cl, s)
 	l.group.Go(func(ctx context.Context) { l.serve(ctx, cl, opts) })
-	l.group.Go(func(ctx context.Context) { l.follow(ctx, r.Header.Revision) })
+	l.group.Go(func(ctx context.Context) { l.follow(ctx, listed) })
 	l.group.Go(l.giveBack)
 	return l, sync.OnceFunc(l.close), nil
 }

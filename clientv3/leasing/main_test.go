@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	"github.com/fairlead-go/fairlead/clientv3/leasing"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
 func TestMain(m *testing.M) {
@@ -69,6 +70,8 @@ func leased(t testing.TB, endpoints []string, pfx string, opts ...concurrency.Se
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
+	// Until then the stream may be one to another etcd, and what is owned is read again.
+	clienttest.Await(t, "a renewal", func() bool { return relapse.Streams(s.cl.Lease) > 0 })
 	return s
 }
 
@@ -76,12 +79,19 @@ func leased(t testing.TB, endpoints []string, pfx string, opts ...concurrency.Se
 type counter struct {
 	clientv3.KV
 	n      atomic.Int64
+	lists  atomic.Int64 // gets that are no Do: of the leasing keys
 	meddle atomic.Pointer[meddler]
 }
 
 // meddler executes a call as it likes; next does it as it should be.
 type meddler func(ctx context.Context, op clientv3.Op,
 	next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error)
+
+func (c *counter) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	r, err := c.KV.Get(ctx, key, opts...)
+	c.lists.Add(1)
+	return r, err
+}
 
 func (c *counter) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	if ctx == nil || ctx.Err() == nil { // else nothing is sent

@@ -4,6 +4,7 @@ package leasing
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,10 @@ func (l *leasing) leave(key string, fence int64) {
 	if l.term == nil {
 		return // gone with the lease
 	}
-	// An earlier leasing key of this name was deleted before this one was put.
-	l.leaving[key] = max(l.leaving[key], fence)
+	// One of several is there at most, but in a restored etcd it may be the earlier one.
+	if !slices.Contains(l.leaving[key], fence) {
+		l.leaving[key] = append(l.leaving[key], fence)
+	}
 	select {
 	case l.release <- struct{}{}:
 	default:
@@ -39,10 +42,11 @@ func (l *leasing) leave(key string, fence int64) {
 }
 
 // giveBack deletes leasing keys until ctx ends. The deletions compare the create revision, so that
-// a late one does no harm.
+// a late one does no harm, and the lease, since a restored etcd may have given another's leasing
+// key that revision.
 func (l *leasing) giveBack(ctx context.Context) {
 	for failures := 0; ; {
-		list := l.some(perTxn)
+		lease, list := l.some(perTxn)
 		if len(list) == 0 {
 			failures = 0
 			select {
@@ -52,7 +56,7 @@ func (l *leasing) giveBack(ctx context.Context) {
 				return
 			}
 		}
-		if l.remove(ctx, list) == nil {
+		if l.remove(ctx, lease, list) == nil {
 			failures = 0
 			continue
 		}
@@ -63,37 +67,49 @@ func (l *leasing) giveBack(ctx context.Context) {
 	}
 }
 
-// some returns up to n of the leasing keys to delete.
-func (l *leasing) some(n int) map[string]int64 {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	list := make(map[string]int64, min(n, len(l.leaving)))
-	for key, fence := range l.leaving {
-		if len(list) == n {
-			break
-		}
-		list[key] = fence
-	}
-	return list
+// left is a leasing key to delete.
+type left struct {
+	key   string
+	fence int64
 }
 
-func (l *leasing) remove(ctx context.Context, list map[string]int64) error {
+// some returns up to n of the leasing keys to delete, and their lease.
+func (l *leasing) some(n int) (v3.LeaseID, []left) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.term == nil {
+		return v3.NoLease, nil
+	}
+	list := make([]left, 0, min(n, len(l.leaving)))
+	for key, fences := range l.leaving {
+		for _, fence := range fences {
+			if len(list) == n {
+				return l.term.lease, list
+			}
+			list = append(list, left{key, fence})
+		}
+	}
+	return l.term.lease, list
+}
+
+func (l *leasing) remove(ctx context.Context, lease v3.LeaseID, list []left) error {
 	ctx, cancel := context.WithTimeout(ctx, releaseTry)
 	defer cancel()
 	ops := make([]v3.Op, 0, len(list))
-	for key, fence := range list {
-		lk := l.leasingKey(key)
-		ops = append(ops,
-			v3.OpTxn([]v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", fence)}, []v3.Op{v3.OpDelete(lk)}, nil))
+	for _, is := range list {
+		lk := l.leasingKey(is.key)
+		ours := []v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", is.fence), v3.Compare(v3.LeaseValue(lk), "=", lease)}
+		ops = append(ops, v3.OpTxn(ours, []v3.Op{v3.OpDelete(lk)}, nil))
 	}
 	if _, err := l.inner.Do(ctx, v3.OpTxn(nil, ops, nil)); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for key, fence := range list {
-		if l.leaving[key] == fence {
-			delete(l.leaving, key)
+	for _, is := range list {
+		rest := slices.DeleteFunc(l.leaving[is.key], func(fence int64) bool { return fence == is.fence })
+		if l.leaving[is.key] = rest; len(rest) == 0 {
+			delete(l.leaving, is.key)
 		}
 	}
 	return nil

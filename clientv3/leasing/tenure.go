@@ -12,6 +12,7 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
 // newSession is the wait between two tries to make a session.
@@ -23,21 +24,33 @@ type tenure struct {
 	lease v3.LeaseID
 	until atomic.Int64  // time since leasing.epoch; the lease is certainly held before it
 	gone  chan struct{} // capacity 1; a server said that the lease does not exist
-	// latest is guarded by leasing.mu: the newest header of any answer to this KV. All owned keys
-	// without a write under way have the value of that revision. Answers from memory carry this
-	// header, so that their revisions do not go back.
-	latest *pb.ResponseHeader
+	// latest is guarded by leasing.mu: the newest header of any answer to this KV in the history
+	// latestIn. All owned keys of that history without a write under way have the value of that
+	// revision. Answers from memory carry this header, so that their revisions do not go back.
+	latest   *pb.ResponseHeader
+	latestIn history
+
+	doubts   atomic.Uint64 // signs of another history, see history
+	renewals <-chan *v3.LeaseKeepAliveResponse
+
+	// Used by serve, all as of the last renewal; 0 before the first.
+	ear     relapse.Ear
+	streams uint64
+	seen    int64 // the revision of latest
 }
 
-// saw notes the header of an answer. The caller holds leasing.mu.
-func (t *tenure) saw(header *pb.ResponseHeader) {
-	if header.GetRevision() > t.latest.GetRevision() {
-		t.latest = header
+// saw notes the header of an answer to a request that was sent in a history. The caller holds
+// leasing.mu.
+func (t *tenure) saw(header *pb.ResponseHeader, in history) {
+	if in > t.latestIn || in == t.latestIn && header.GetRevision() > t.latest.GetRevision() {
+		t.latest, t.latestIn = header, in
 	}
 }
 
-func newTenure(s *concurrency.Session) *tenure {
-	return &tenure{s: s, lease: s.Lease(), gone: make(chan struct{}, 1)}
+func newTenure(cl *v3.Client, s *concurrency.Session) *tenure {
+	t := &tenure{s: s, lease: s.Lease(), gone: make(chan struct{}, 1)}
+	t.renewals, _ = cl.KeepAlive(relapse.Owner(s.Ctx()), t.lease) // the session's are for itself
+	return t
 }
 
 // valid reports whether the lease certainly existed until now. Then all that was read from memory
@@ -67,14 +80,23 @@ func (l *leasing) serve(ctx context.Context, cl *v3.Client, opts []concurrency.S
 		if t == nil {
 			return // closed
 		}
-		gone := false
-		select {
-		case <-t.s.Done():
-		case <-t.gone:
-			gone = true
-		case <-ctx.Done():
-			t.s.Orphan() // close revokes the lease, unless it is gone
-			return
+		gone, over := false, false
+		for renewals := t.renewals; !gone && !over; {
+			select {
+			case r, ok := <-renewals:
+				if ok {
+					l.renewed(t, r.ResponseHeader)
+				} else {
+					renewals = nil
+				}
+			case <-t.s.Done():
+				over = true
+			case <-t.gone:
+				gone = true
+			case <-ctx.Done():
+				t.s.Orphan() // close revokes the lease, unless it is gone
+				return
+			}
 		}
 		l.mu.Lock()
 		l.forfeit()
@@ -91,7 +113,7 @@ func (l *leasing) serve(ctx context.Context, cl *v3.Client, opts []concurrency.S
 		l.mu.Lock()
 		closed := l.closed
 		if !closed {
-			l.term = newTenure(s)
+			l.term = newTenure(cl, s)
 		}
 		l.mu.Unlock()
 		if closed {

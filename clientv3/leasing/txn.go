@@ -68,7 +68,7 @@ func (l *leasing) transact(ctx context.Context, op v3.Op) (v3.OpResponse, error)
 		return v3.OpResponse{}, err
 	}
 	if ctx != nil && ctx.Err() == nil {
-		if r, ok := l.evaluate(op); ok && sound(&op) && l.inOrder(op) {
+		if r, ok := l.current(ctx, op); ok && sound(&op) && l.inOrder(op) {
 			return (*v3.TxnResponse)(r).OpResponse(), nil
 		}
 	}
@@ -90,31 +90,50 @@ func (l *leasing) inOrder(op v3.Op) bool {
 	return err == context.Canceled
 }
 
+// current executes a transaction from memory if it can. It reads those of its keys again that may
+// be of another history.
+func (l *leasing) current(ctx context.Context, op v3.Op) (*pb.TxnResponse, bool) {
+	for {
+		r, old, ok := l.evaluate(op)
+		if old == "" {
+			return r, ok
+		}
+		get := v3.OpGet(old)
+		if _, err, done := l.reread(ctx, &get, old); err != nil || !done {
+			return nil, false
+		}
+	}
+}
+
 // evaluate executes a transaction from memory if it can: the branch that the comparisons choose
-// must only read owned keys.
-func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
+// must only read owned keys. If it cannot since a key may be of another history, it returns that.
+func (l *leasing) evaluate(op v3.Op) (r *pb.TxnResponse, old string, ok bool) {
 	x := evaluation{l: l}
 	l.mu.RLock()
-	r, ok := x.txn(op)
-	if x.t == nil && l.term != nil && l.term.latest != nil {
-		x.t = l.term // there is nothing to compare and nothing to read
+	if x.t = l.term; x.t == nil {
+		l.mu.RUnlock()
+		return nil, "", false
 	}
-	if x.t != nil {
-		x.header = x.t.latest
-	}
+	x.in = l.history(x.t)
+	r, ok = x.txn(op)
+	header := x.t.latest
+	ok = ok && x.t.latestIn == x.in && header != nil
 	l.mu.RUnlock()
-	if !ok || x.t == nil || !l.valid(x.t) { // valid is called after the values were read
-		return nil, false
+	if !ok || !l.holds(x.t, x.in) { // called after the values were read; valid says why
+		return nil, x.old, false
 	}
+	x.header = header
 	r.Header = copyHeader(x.header)
 	x.finish(r)
-	return r, true
+	return r, "", true
 }
 
 // evaluation is the execution of one transaction from memory, under mu from beginning to end.
 type evaluation struct {
 	l      *leasing
-	t      *tenure // of all keys that were read
+	t      *tenure // of all owned keys
+	in     history // of all keys that were read
+	old    string  // a key of an earlier one; "": there is none
 	header *pb.ResponseHeader
 }
 
@@ -124,7 +143,10 @@ func (x *evaluation) find(key []byte) (*mvccpb.KeyValue, bool) {
 	if e == nil || e.writes > 0 {
 		return nil, false
 	}
-	x.t = e.t // there is one tenure at a time
+	if e.in != x.in {
+		x.old = string(key)
+		return nil, false
+	}
 	return e.kv, true
 }
 

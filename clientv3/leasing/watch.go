@@ -5,6 +5,8 @@ package leasing
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
 const listTry = 5 * time.Second
@@ -19,33 +23,56 @@ const listTry = 5 * time.Second
 // watchWait is the wait before a watch that ended by itself is opened again.
 var watchWait = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second}
 
-// follow watches the leasing prefix after rev until ctx ends.
-func (l *leasing) follow(ctx context.Context, rev int64) {
+// follow watches the leasing prefix after a listing of it until ctx ends.
+func (l *leasing) follow(ctx context.Context, listed *v3.Listing) {
 	for failures := 0; ; failures++ {
-		for r := range l.watcher.Watch(ctx, l.pfx, v3.WithPrefix(), v3.WithRev(rev+1)) {
-			if r.Err() != nil {
+		if l.watch(ctx, listed) {
+			failures = 0
+		}
+		for {
+			if backoff.Sleep(ctx, watchWait.Wait(failures)) != nil {
+				return
+			}
+			var err error
+			if listed, err = l.relist(ctx); err == nil {
 				break
 			}
-			failures = 0
+			failures++
+		}
+	}
+}
+
+// watch watches the leasing prefix until that ends: the revision was compacted, permission was
+// denied, the server ended the watch, ctx ended, or the history may be another. Then requests of
+// others may have come in it while the watch waited for later revisions. watch reports whether it
+// worked.
+func (l *leasing) watch(ctx context.Context, listed *v3.Listing) (worked bool) {
+	w := follow.Open(ctx, l.watcher, l.pfx, v3.WithPrefix(), v3.WithListing(listed))
+	defer w.Close()
+	var changes v3.WatchChan
+	var again <-chan time.Time
+	for {
+		select {
+		case changes = <-w.Opened:
+		case r, ok := <-changes:
+			if errors.Is(r.Err(), v3.ErrHistoryLost) {
+				l.lost()
+			}
+			if !ok || r.Err() != nil {
+				return worked
+			}
+			worked = true
 			l.mu.Lock()
 			for _, e := range r.Events {
 				l.see((*mvccpb.Event)(e))
 			}
 			l.mu.Unlock()
-			rev = max(rev, r.Header.Revision)
-		}
-		// The revision was compacted, permission was denied, the server ended the watch, or ctx
-		// ended.
-		for {
-			if backoff.Sleep(ctx, watchWait.Wait(failures)) != nil {
-				return
+		case <-l.doubt:
+			if again == nil { // many processes have a reason at once
+				again = time.After(rand.N(relapse.Spread))
 			}
-			seen, err := l.relist(ctx)
-			if err == nil {
-				rev = seen
-				break
-			}
-			failures++
+		case <-again:
+			return true
 		}
 	}
 }
@@ -94,15 +121,23 @@ func (l *leasing) put(key string, kv *mvccpb.KeyValue) {
 	l.leave(key, kv.CreateRevision) // no request asks for it any more
 }
 
-// relist compares the owned keys with the leasing keys in etcd, and returns the revision of the
-// comparison.
-func (l *leasing) relist(ctx context.Context) (int64, error) {
+// relist compares the owned keys with the leasing keys in etcd, and returns these.
+func (l *leasing) relist(ctx context.Context) (*v3.Listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTry)
 	defer cancel()
+	l.mu.RLock()
+	t := l.term
+	var in history
+	if t != nil {
+		in = l.history(t)
+	}
+	l.mu.RUnlock()
+	listed := v3.NewListing(0)
 	r, err := l.inner.Get(ctx, l.pfx, v3.WithPrefix())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	listed.Add(r)
 	rev := r.Header.Revision
 	found := make(map[string]*mvccpb.KeyValue, len(r.Kvs))
 	for _, kv := range r.Kvs {
@@ -111,8 +146,13 @@ func (l *leasing) relist(ctx context.Context) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, e := range l.owned {
-		if kv := found[key]; e.fence <= rev && (kv == nil || kv.CreateRevision != e.fence) {
+		kv := found[key]
+		switch {
+		case kv != nil && kv.CreateRevision == e.fence && v3.LeaseID(kv.Lease) == e.t.lease:
+		case e.fence <= rev:
 			l.drop(key, e)
+		case e.t == t && e.in < in: // of revisions that are still to come in this history
+			l.relinquish(key, e)
 		}
 	}
 	for key, a := range l.asking {
@@ -127,5 +167,5 @@ func (l *leasing) relist(ctx context.Context) (int64, error) {
 		w.retry = true
 		w.wake()
 	}
-	return rev, nil
+	return listed, nil
 }

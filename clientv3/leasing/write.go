@@ -79,11 +79,13 @@ func (l *leasing) plan(req request, spans spans, w *waiter) (*attempt, error) {
 			continue
 		}
 		g := guard{key: s.key, lk: l.leasingKey(s.key), e: l.owned[s.key]}
-		if g.e != nil && len(a.ops)+len(a.owned) >= serverOps {
-			l.relinquish(s.key, g.e) // its new value could not be read back
+		// In the first case its new value could not be read back, in the other it may be another's.
+		if g.e != nil && (len(a.ops)+len(a.owned) >= serverOps || g.e.in != l.history(g.e.t)) {
+			l.relinquish(s.key, g.e)
 			g.e = nil
 		}
 		if g.e != nil {
+			g.in = g.e.in
 			g.e.writes++
 			a.owned = append(a.owned, len(a.guards))
 		}
@@ -153,7 +155,7 @@ func (l *leasing) settle(a *attempt, gets []*pb.ResponseOp, header *pb.ResponseH
 				kv.Value = append([]byte(nil), a.op.ValueBytes()...)
 			}
 		}
-		l.learn(g.key, g.e, kv, header)
+		l.learn(g.key, g.e, kv, header, g.in)
 	}
 }
 
@@ -192,7 +194,7 @@ func (l *leasing) inTheWay(ctx context.Context, a *attempt, answer *v3.TxnRespon
 				return nil, fmt.Errorf("%w: %q", ErrForeignKey, lk)
 			}
 			if !g.asks(len(a.guards)) && string(kv.Value) != revoked &&
-				l.leaving[lk[len(l.pfx):]] != kv.CreateRevision {
+				!slices.Contains(l.leaving[lk[len(l.pfx):]], kv.CreateRevision) {
 				ask = append(ask, lk)
 			}
 		}

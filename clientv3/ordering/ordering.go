@@ -7,7 +7,9 @@
 //
 // An [OrderViolationFunc] decides what happens then: the call returns its error, or, if that is
 // nil, asks again. An answer counts as older only if its call began after the greater revision was
-// seen. Linearizable reads and writes are never older; their revisions are remembered too.
+// seen. Linearizable reads and writes are never older; their revisions are remembered too. But if
+// etcd is restored from a backup with a lower revision, all answers are older: reads of any kind
+// fail then, as with the official package, until etcd comes to the remembered revision again.
 //
 // Everything that this package returns is safe for concurrent use.
 package ordering
