@@ -92,7 +92,7 @@ func (h *History) splitOps(before, after *History) {
 		first, second := o.Call < r.At, o.Call >= r.At
 		switch {
 		case o.Serializable:
-			second = false
+			first, second = first && o.Return < r.Back, false
 		case second:
 		case is != 0 && is <= r.Kept:
 			second = true // the backup has it

@@ -51,6 +51,9 @@ func TestErasOfOperations(t *testing.T) {
 		"a read across": {
 			Op{Kind: Get, Keys: []string{"k"}, Call: 19 * s, Return: 26 * s, Outcome: OK}, false, false,
 		},
+		"an old read across": {Op{
+			Kind: Get, Keys: []string{"k"}, Call: 19 * s, Return: 26 * s, Outcome: OK, Serializable: true,
+		}, false, false},
 		"a read that was just in time": {
 			Op{Kind: Get, Keys: []string{"k"}, Call: 19 * s, Return: 21 * s, Outcome: OK}, true, false,
 		},
