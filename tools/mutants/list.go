@@ -242,7 +242,7 @@ var mutants = []mutant{
 	{name: "leasing: a leasing key of the backup stays", file: "clientv3/leasing/release.go",
 		old: "\t\tl.leaving[key] = append(l.leaving[key], fence)\n",
 		new: "\t\tl.leaving[key] = []int64{max(fence, append(l.leaving[key], 0)[0])}\n",
-		pkg: memory, tests: "OverARestore"},
+		pkg: memory, tests: "LeavesEach"},
 	{name: "leasing: a key put twice is sound", file: "clientv3/leasing/sound.go",
 		old: "if p.among(more.puts) || p.among(more.deletes) {",
 		new: "if p.among(more.deletes) {", pkg: memory, tests: "Sound"},
