@@ -251,8 +251,8 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 		if err != nil {
 			return nil, err
 		}
-		if r.TTL <= 0 {
-			return nil, rpctypes.ErrLeaseNotFound
+		if r.TTL <= 0 { // gone, or in its last second: the caller gets a whole one
+			return l.Grant(ctx, ttl)
 		}
 		return &LeaseGrantResponse{ResponseHeader: r.ResponseHeader, ID: r.ID, TTL: r.GrantedTTL}, nil
 	}

@@ -2,6 +2,7 @@ package clientv3_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -156,4 +157,37 @@ func TestGrantThatWaited(t *testing.T) {
 	if lost.Load() {
 		t.Error("the lease was said to be lost")
 	}
+}
+
+// TestGrantWhoseAnswerIsLostForLong: the lease is in its last second when the grant is repeated.
+// The caller gets one all the same.
+func TestGrantWhoseAnswerIsLostForLong(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	near, ctx := clienttest.Dial(t, "http://"+cl.Members()[0].Proxy().Target()), ctxFor(t, 2*long)
+	p := cl.Members()[0].Proxy()
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	if _, err := c.Get(ctx, "k"); err != nil { // so that the connection is made
+		t.Fatal(err)
+	}
+	p.BlackHole(faultnet.ToClient)
+	granted := make(chan error, 1)
+	go func() {
+		g, err := c.Grant(ctx, 2)
+		if err == nil && g.ID == clientv3.NoLease {
+			err = errors.New("no lease")
+		}
+		granted <- err
+	}()
+	await(t, "the lease is in its last second", func() bool {
+		all, err := near.Leases(ctx)
+		if err != nil || len(all.Leases) == 0 {
+			return false
+		}
+		r, err := near.TimeToLive(ctx, all.Leases[0].ID)
+		return err == nil && r.TTL == 0
+	})
+	p.Reset()
+	clienttest.OK(t, "heal", p.Heal())
+	clienttest.OK(t, "the grant", clienttest.Receive(t, "its answer", granted))
 }

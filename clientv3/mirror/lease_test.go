@@ -3,6 +3,8 @@ package mirror_test
 import (
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/mirror"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
@@ -29,6 +31,41 @@ func grant(t *testing.T, c *clientv3.Client, ttl int64) clientv3.LeaseID {
 		t.Fatal(err)
 	}
 	return r.ID
+}
+
+// TestLeaseInItsLastSecond: a key is put while its lease has less than a second, and the lease is
+// kept alive after that.
+func TestLeaseInItsLastSecond(t *testing.T) {
+	source := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	ctx := clienttest.Within(t, 2*clienttest.Long)
+	r := start(t, source, target, mirror.WithLeases())
+	r.reach(put(t, source, "first", ""))
+	var id clientv3.LeaseID
+	for renewed := false; !renewed; { // else it ended before all was done in its last second
+		id = grant(t, source, 2)
+		left := int64(2)
+		clienttest.Await(t, "its last second", func() bool {
+			ttl, err := source.TimeToLive(ctx, id)
+			if err == nil {
+				left = ttl.TTL
+			}
+			return left <= 0
+		})
+		p, err := source.Put(ctx, "k", "", clientv3.WithLease(id))
+		if left < 0 || err == rpctypes.ErrLeaseNotFound {
+			continue
+		}
+		clienttest.OK(t, "put", err)
+		r.reach(p.Header.Revision)
+		_, err = source.KeepAliveOnce(ctx, id)
+		if renewed = err != rpctypes.ErrLeaseNotFound; renewed {
+			clienttest.OK(t, "renew", err)
+		}
+	}
+	if got := leaseOf(t, target, "k"); got != int64(id) {
+		t.Errorf("lease %x, want %x", got, id)
+	}
 }
 
 func TestLeases(t *testing.T) {

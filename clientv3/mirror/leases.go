@@ -74,7 +74,7 @@ func (l *leases) of(ctx context.Context, key string, kv *mvccpb.KeyValue) (clien
 // make grants a lease in the target with the id and TTL of the source's, unless it exists.
 func (l *leases) make(ctx context.Context, id clientv3.LeaseID) (bool, error) {
 	r, err := l.m.source.TimeToLive(ctx, id)
-	if err != nil || r.TTL <= 0 {
+	if err != nil || r.TTL < 0 { // 0 is a lease in its last second, which may be kept alive yet
 		return false, err
 	}
 	_, err = clientv3.RetryLeaseClient(l.m.target).
