@@ -35,8 +35,7 @@ const closeFor = 2 * time.Second
 
 // leasing is the KV. Its state is guarded by mu. The files: owned keys and reads (cache.go,
 // acquire.go), writes (write.go), giving keys up (release.go), the watch on the leasing prefix
-// (watch.go), sessions (tenure.go), signs of a
-// restored etcd (history.go).
+// (watch.go), sessions (tenure.go), signs of a restored etcd (history.go).
 //
 // The main rule: as long as the leasing key exists, an entry in owned, read under mu while no own
 // write of it is under way, has the value that the cluster holds. The clock, read afterwards

@@ -9,9 +9,7 @@ package lease
 // once, and every lease is renewed at once. A lease is lost if that is not acknowledged within its
 // patience, and if it would be over in case the jump was a sleep.
 
-import (
-	"time"
-)
+import "time"
 
 const (
 	// minSleep: a shorter jump of the wall clock is not a sleep; daemons that keep the time set it
