@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -351,8 +352,19 @@ func (p *plan) do(ctx context.Context, c *clientv3.Client, target string) (strin
 		return "it votes", err
 	default: // member-remove, which is the only one left
 		_, err := c.MemberRemove(ctx, member)
+		if err != nil && clientv3.OutcomeUnknown(err) && isGone(long, c, member) {
+			err = nil // the member that was asked has stopped before it answered
+		}
 		return "it is removed", err
 	}
+}
+
+// isGone reports whether the cluster says that there is no such member.
+func isGone(ctx context.Context, c *clientv3.Client, id uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r, err := c.MemberList(ctx)
+	return err == nil && !slices.ContainsFunc(r.Members, func(m *pb.Member) bool { return m.ID == id })
 }
 
 // initialCluster returns the flag that tells a new member the others.

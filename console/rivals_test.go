@@ -11,6 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
 const rivals = 6
@@ -151,5 +152,53 @@ func TestOperatorsOnOneMember(t *testing.T) {
 	all, err := client.MemberList(clienttest.Within(t, clienttest.Long))
 	if err != nil || len(all.Members) != 2 {
 		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// TestARemovalWhoseAnswerIsLost: a member that is removed stops, and may not answer any more. The
+// cluster is asked whether it was done.
+func TestARemovalWhoseAnswerIsLost(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})
+	client := clienttest.Dial(t, cluster.Endpoints()...)
+	var direct []string
+	for _, m := range cluster.Members() {
+		direct = append(direct, m.Direct)
+	}
+	other := clienttest.Dial(t, direct...)
+	var log recorder
+	p := serve(t, client, console.WithToken(secret), console.WithAudit(log.record))
+	p.signIn()
+	settle(t, client)
+	ctx := clienttest.Within(t, clienttest.Long)
+	added, err := other.MemberAddAsLearner(ctx, []string{"http://127.0.0.1:3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	log.seen = func(ch console.Change) {
+		if ch.Outcome != console.Asked {
+			return
+		}
+		for _, m := range cluster.Members() { // between the last read of the state and the request
+			m.Proxy().BlackHole(faultnet.ToClient)
+		}
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if r, err := other.MemberList(ctx); err == nil && len(r.Members) == 3 {
+					break
+				}
+			}
+			for _, m := range cluster.Members() {
+				m.Proxy().Reset()
+				if err := m.Proxy().Heal(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	pl := p.plan(map[string]any{"action": "member-remove", "member": fmt.Sprintf("%x", added.Member.ID)})
+	if last := p.follow(pl, func(progress) {}); last.Error != "" {
+		t.Errorf("%+v", last)
 	}
 }

@@ -3,6 +3,7 @@ package retry
 import (
 	"context"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -54,6 +55,9 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	}
 	k.opts = options(ctx, opts)
 	k.pin, _ = ctx.Value(pinKey).(*balancer.Member)
+	if r, ok := req.(*pb.MemberRemoveRequest); ok {
+		k.avoid = c.cfg.Set.SlotOf(r.ID) // a member that is removed stops, often before it answers
+	}
 	c.hedges.call()
 	c.retries.call()
 	for n := uint(0); ; n++ {

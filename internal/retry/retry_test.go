@@ -478,6 +478,28 @@ func TestPinnedCallsGoToTheirMember(t *testing.T) {
 	}
 }
 
+// A member that is removed stops, often before it answers: another is asked to remove it.
+func TestRemovedMemberIsNotAsked(t *testing.T) {
+	r := newRig(t, 3, nil)
+	for i, m := range r.set.Members() {
+		m.SetID(uint64(i + 1))
+	}
+	for i, s := range r.servers {
+		req := &pb.MemberRemoveRequest{ID: uint64(i + 1)}
+		for range 20 {
+			if _, err := pb.NewClusterClient(r.Conn).MemberRemove(within(t, long), req); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.calls.Swap(0); n != 0 {
+			t.Errorf("member %d got %d requests to remove it", i, n)
+		}
+		for _, s := range r.servers {
+			s.calls.Store(0)
+		}
+	}
+}
+
 // A stream ends when its member has to be left, with an error that says so, and the
 // next one is elsewhere.
 func TestStreamMoves(t *testing.T) {

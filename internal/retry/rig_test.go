@@ -31,6 +31,7 @@ type server struct {
 	pb.UnimplementedWatchServer
 	pb.UnimplementedAuthServer
 	pb.UnimplementedMaintenanceServer
+	pb.UnimplementedClusterServer
 	name   string
 	calls  atomic.Int32
 	mu     sync.Mutex
@@ -73,6 +74,10 @@ func (s *server) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) (*pb.L
 
 func (s *server) Authenticate(ctx context.Context, _ *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
 	return &pb.AuthenticateResponse{Token: s.name}, s.serve(ctx)
+}
+
+func (s *server) MemberRemove(ctx context.Context, _ *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
+	return &pb.MemberRemoveResponse{}, s.serve(ctx)
 }
 
 func (s *server) Watch(w grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
@@ -118,6 +123,7 @@ func start(t *testing.T, name string) *server {
 	pb.RegisterWatchServer(s.grpc, s)
 	pb.RegisterAuthServer(s.grpc, s)
 	pb.RegisterMaintenanceServer(s.grpc, s)
+	pb.RegisterClusterServer(s.grpc, s)
 	go s.grpc.Serve(l)
 	t.Cleanup(s.grpc.Stop)
 	return s
