@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -20,7 +21,7 @@ func still(n int) *feed {
 		key := fmt.Sprintf("p/%05d", i)
 		found.Set(key, own(&mvccpb.KeyValue{Key: []byte(key), Value: make([]byte, 256), ModRevision: int64(i + 2)}))
 	}
-	f.replace(found, &pb.ResponseHeader{Revision: int64(n + 2)}, false)
+	f.replace(found, &pb.ResponseHeader{Revision: int64(n + 2)}, false, time.Now())
 	return f
 }
 

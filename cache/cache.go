@@ -33,7 +33,8 @@ type Cache struct {
 	group   *worker.Group
 	feeds   []*feed // in the order of their prefixes; never changed
 	trust   trust
-	epoch   time.Time // has a monotonic reading: clocks may jump
+	epoch   time.Time    // has a monotonic reading: clocks may jump
+	marking atomic.Int64 // nanoseconds since epoch: when the last read for a mark was sent; see age.go
 	closed  atomic.Bool
 
 	historyEvents int
@@ -115,6 +116,7 @@ func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, er
 		c.feeds = append(c.feeds, newFeed(c, p))
 	}
 	c.trust.refresh()
+	c.group.Go(c.keepMarking)
 	for _, f := range c.feeds {
 		c.group.Go(f.run)
 	}

@@ -41,9 +41,12 @@ type feed struct {
 	assured chan assurance // what sync has found
 	relist  chan int       // a read has seen another history than that of an epoch
 
-	core core // owned by the goroutine of run
+	// Owned by the goroutine of run.
+	core   core
+	speaks bool      // the servers say how far the watch is
+	heard  time.Time // when the watch last delivered events
 
-	asOf      atomic.Int64 // nanoseconds since c.epoch: when the copy was last known to be right
+	age       age
 	connected atomic.Bool
 	forwarded atomic.Int64 // consistent reads that etcd had to answer
 
@@ -115,7 +118,7 @@ func gone(err error) bool {
 // list reads all keys at one revision and makes the copy equal to them. lost: the revisions have
 // begun anew.
 func (f *feed) list(ctx context.Context, lost bool) (*clientv3.Listing, error) {
-	found := new(tree)
+	found, began := new(tree), time.Now()
 	pages := follow.NewPages(f.c.kv, f.span.start, f.span.rangeEnd())
 	pages.Try = pageTry
 	var header *pb.ResponseHeader // of the first page
@@ -131,12 +134,12 @@ func (f *feed) list(ctx context.Context, lost bool) (*clientv3.Listing, error) {
 			found.Set(string(kv.Key), own(kv))
 		}
 	}
-	f.replace(found, header, lost)
+	f.replace(found, header, lost, began)
 	return pages.Listing, nil
 }
 
-// replace publishes a listing.
-func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool) {
+// replace publishes a listing that began at a time.
+func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool, began time.Time) {
 	old := f.now.Load()
 	b := f.core.replace(found, h.Revision)
 	reset := old != nil &&
@@ -153,7 +156,7 @@ func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool) {
 	}
 	f.mu.Unlock()
 	v := newVersion(f.core.keys.Copy(), f.core.newest(), epoch, h.Revision, h)
-	f.confirmed()
+	f.age.begin(began, reset)
 	f.publish(v)
 	f.hub.replaced(b, v)
 	if old == nil {
@@ -163,6 +166,7 @@ func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool) {
 
 func (f *feed) publish(v *version) {
 	f.now.Store(v)
+	f.age.reached(v.rev)
 	f.gate.advanced()
 }
 
@@ -213,13 +217,13 @@ func (f *feed) take(r *clientv3.WatchResponse) error {
 	if f.core.contradicts(r.Events) {
 		return errSuspicious
 	}
-	f.confirmed()
 	f.connected.Store(true)
 	old := f.now.Load()
 	if len(r.Events) == 0 {
 		f.progress(old, r)
 		return nil
 	}
+	f.heard = time.Now()
 	// The header's revision does not count: a response may be one of several that bring a late
 	// watch up to it.
 	b := f.core.apply(r.Events)
@@ -234,7 +238,10 @@ func (f *feed) take(r *clientv3.WatchResponse) error {
 
 // progress takes a response that only says how far the watch is.
 func (f *feed) progress(old *version, r *clientv3.WatchResponse) {
-	if !r.IsProgressNotify() || !f.c.trust.believes(r.Header.GetMemberId()) {
+	if !r.IsProgressNotify() {
+		return
+	}
+	if f.speaks = f.c.trust.believes(r.Header.GetMemberId()); !f.speaks {
 		return
 	}
 	f.gate.answers.Add(1)
@@ -254,13 +261,10 @@ func (f *feed) progress(old *version, r *clientv3.WatchResponse) {
 func (f *feed) look() {
 	ok := follow.Reachable(f.c.client)
 	f.connected.Store(ok)
-	if ok {
-		f.confirmed()
+	if ok && !f.speaks {
+		f.age.quiet(time.Now(), f.heard)
 	}
 }
-
-// confirmed notes that the copy is right now.
-func (f *feed) confirmed() { f.asOf.Store(int64(time.Since(f.c.epoch))) }
 
 // failed notes why the copy is not right; nil means that it is.
 func (f *feed) failed(err error) {
@@ -276,6 +280,12 @@ func (f *feed) failed(err error) {
 			close(f.denied)
 		}
 	}
+}
+
+func (f *feed) failing() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err != nil
 }
 
 func (f *feed) denial() error {
@@ -299,7 +309,7 @@ func (f *feed) state() State {
 	f.mu.Unlock()
 	if v := f.now.Load(); v != nil {
 		s.Ready, s.Revision, s.Keys = true, v.rev, v.keys.Len()
-		s.Age = time.Since(f.c.epoch) - time.Duration(f.asOf.Load())
+		s.Age = f.age.get(time.Now())
 	}
 	return s
 }

@@ -149,6 +149,7 @@ func (g *gate) serve(ctx context.Context) *version {
 		g.request(ctx) // beside the quorum read, instead of after it
 	}
 	try, cancel := context.WithTimeout(ctx, quorumTry)
+	at := time.Now()
 	h, newest, err := g.read(try, before)
 	cancel()
 	if err != nil {
@@ -157,6 +158,10 @@ func (g *gate) serve(ctx context.Context) *version {
 	if before.parted(h, newest) {
 		g.f.suspect(before)
 		return nil
+	}
+	if g.f.c.sinceMark() > markEvery/4 {
+		g.f.c.marking.Store(int64(at.Sub(g.f.c.epoch)))
+		g.f.c.mark(mark{at, h.Revision})
 	}
 	if before.rev >= h.Revision {
 		g.ahead = false

@@ -11,9 +11,13 @@ type State struct {
 	Revision int64
 	// Keys is the number of keys.
 	Keys int
-	// Age is how long ago the copy was last known to be right: below a second while etcd can be
-	// reached, also if nothing changes; it grows during an outage. A member that falls silent
-	// counts as reached until the client has noticed the silence, which takes up to three seconds.
+	// Age is how long ago the copy was last known to have everything that had been written: up to
+	// a second, and the time of an answer, while etcd can be reached and the copy keeps up, also if
+	// nothing changes. It grows during an outage. Of a copy that falls behind, over a slow link for
+	// instance, it says how far behind. To know it a cache makes a linearizable read of one key a
+	// second, unless consistent reads do. Where servers do not say how far a watch is (etcd's gRPC
+	// proxy, etcd before 3.4.31 and 3.5.13), a watch that has said nothing for a second counts as
+	// up to date, and Age is up to three seconds.
 	Age time.Duration
 	// Connected: a member answers and follows a leader, and the watch is under way.
 	Connected bool

@@ -56,9 +56,12 @@ type Change struct {
 
 // Status says how current a view is; see [Subscription.Status].
 type Status struct {
-	Revision int64         // the view is right as of it; 0: from a file, or no view yet
-	Age      time.Duration // since it was last known to be right
-	Stale    bool
+	Revision int64 // the view is right as of it; 0: from a file, or no view yet
+	// Age is since etcd was last known to answer with the watch under way. What is still on its way
+	// over a slow link does not count: a cache says how far it is behind, see
+	// [github.com/fairlead-go/fairlead/cache.State].
+	Age   time.Duration
+	Stale bool
 	// Err is why the records cannot be read, nil if they can.
 	Err error
 	// Control, if not nil, is the error of the service's control record (see [Control]): it may not
