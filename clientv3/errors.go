@@ -53,6 +53,10 @@ func OutcomeUnknown(err error) bool { return etcderr.OutcomeUnknown(err) }
 // nothing about whether repeating helps. False for nil.
 func SafeToRetry(err error) bool { return etcderr.NotExecuted(err) }
 
+// Refusal returns an error for code above the client that refuses a request, or finds out that it
+// did nothing: [SafeToRetry] is true for it. Its gRPC code is Unknown.
+func Refusal(text string) error { return etcderr.Refusal(text) }
+
 // SameError reports that errors.Is(err, target) holds, or that both are the same
 // answer of the server, one perhaps in its client-side form (rpctypes.ErrNoLeader)
 // and the other in its gRPC form (rpctypes.ErrGRPCNoLeader).

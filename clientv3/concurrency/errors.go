@@ -1,11 +1,18 @@
 package concurrency
 
-import "errors"
+import (
+	"errors"
 
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+)
+
+// After ErrLocked, ErrElectionNotLeader, ErrElectionNoLeader and ErrNotOwner,
+// [github.com/fairlead-go/fairlead/clientv3.SafeToRetry] is true: nothing was executed. The others
+// are also causes of contexts, which do not say how far a request came.
 var (
 	// ErrLocked is returned by [Mutex.TryLock] when another owner has the lock, or waits for it,
 	// and by [NewClaim] when the key is attached to another lease, or to none.
-	ErrLocked = errors.New("mutex: Locked by another session")
+	ErrLocked = v3.Refusal("mutex: Locked by another session")
 
 	// ErrSessionExpired is returned when the session ended, because its lease was lost or
 	// because it was closed, and is the cause of the contexts that end then.
@@ -17,10 +24,10 @@ var (
 
 	// ErrElectionNotLeader is returned by [Election.Proclaim] when the election was not won, or its
 	// key is gone, and by an [Election.Campaign] that [Election.Resign] withdrew.
-	ErrElectionNotLeader = errors.New("election: not leader")
+	ErrElectionNotLeader = v3.Refusal("election: not leader")
 
 	// ErrElectionNoLeader is returned by [Election.Leader] when there is no leader.
-	ErrElectionNoLeader = errors.New("election: no leader")
+	ErrElectionNoLeader = v3.Refusal("election: no leader")
 
 	// ErrOwnershipLost is returned, and is the cause of the contexts that end, when an owner's
 	// or candidate's key was deleted while its session lives on.
@@ -28,5 +35,5 @@ var (
 
 	// ErrNotOwner is returned by the transactions of [Guard] when their owner does not own. Nothing
 	// was executed then.
-	ErrNotOwner = errors.New("concurrency: not the owner")
+	ErrNotOwner = v3.Refusal("concurrency: not the owner")
 )

@@ -373,7 +373,7 @@ func TestGuard(t *testing.T) {
 			Else(clientv3.OpGet(key)).
 			Commit()
 	}
-	if _, err := guarded(); err != concurrency.ErrNotOwner {
+	if _, err := guarded(); err != concurrency.ErrNotOwner || !clientv3.SafeToRetry(err) {
 		t.Errorf("before Lock: %v", err)
 	}
 	if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {

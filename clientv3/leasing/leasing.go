@@ -23,7 +23,7 @@ var (
 	ErrNoPrefix = errors.New("leasing: the leasing prefix is empty")
 
 	// ErrLeasingKey is returned for writes of keys that begin with the leasing prefix.
-	ErrLeasingKey = errors.New("leasing: keys that begin with the leasing prefix cannot be written")
+	ErrLeasingKey = v3.Refusal("leasing: keys that begin with the leasing prefix cannot be written")
 
 	// ErrForeignKey is returned for writes of a key whose leasing key exists and is attached to no
 	// lease: no owner has put it, and it would never go.

@@ -301,6 +301,8 @@ func (c *conn) MayDiagnose() bool {
 // activity counts calls under way and remembers when there was last an answer.
 // Silence is the time since then, or since there is anything to wait for.
 type activity struct {
+	_ [0]func() // not comparable, see conn
+
 	n     atomic.Int32
 	since atomic.Int64 // when n last rose from 0
 	last  atomic.Int64 // last answer

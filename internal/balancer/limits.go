@@ -50,6 +50,8 @@ const (
 // average follows a duration. What waited through the same pause is one observation
 // of it, so that a pause with many calls under way does not pass for the usual.
 type average struct {
+	_ [0]func() // not comparable, see conn
+
 	value atomic.Int64 // ns; 0: nothing known
 	rose  atomic.Int64 // when a slow observation last counted
 }

@@ -217,18 +217,6 @@ func (s *Set) Find(e endpoint.Endpoint) *Member {
 	return nil
 }
 
-// SlotOf is the slot of the member with etcd's id, 0 if none is known to have it.
-func (s *Set) SlotOf(id uint64) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, m := range s.members {
-		if id != 0 && m.ID() == id {
-			return m.Slot()
-		}
-	}
-	return 0
-}
-
 // States describes all members.
 func (s *Set) States() []Status {
 	s.mu.Lock()

@@ -95,8 +95,17 @@ func NotExecuted(err error) bool {
 	if errors.As(err, &ours) {
 		return ours.Unexecuted || definite(ours.Status, nil)
 	}
-	return definite(Code(err), Known(err)) || dropped(err)
+	var refused *refusal
+	return errors.As(err, &refused) || definite(Code(err), Known(err)) || dropped(err)
 }
+
+// refusal is an error of a package above the client.
+type refusal struct{ text string }
+
+func (r *refusal) Error() string { return r.text }
+
+// Refusal returns an error, without a code, that proves that nothing was executed.
+func Refusal(text string) error { return &refusal{text} }
 
 // proposalDropped is the answer of a member that is handing over the leadership: it has not
 // proposed the request. The answer has no code and no variable of its own.

@@ -151,6 +151,8 @@ func TestClassAndOutcome(t *testing.T) {
 		{Closed("KV.Put"), Final, false},
 		{Invalid("KV.Put", "no"), Final, false},
 		{io.EOF, Final, true},
+		{Refusal("not the owner"), Final, false},
+		{fmt.Errorf("of this one: %w", Refusal("not the owner")), Final, false},
 	} {
 		if got := ClassOf(c.err); got != c.class {
 			t.Errorf("ClassOf(%v) = %v, want %v", c.err, got, c.class)

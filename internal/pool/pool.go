@@ -41,6 +41,8 @@ type Pool[T any] struct {
 
 // lot is one value. Its fields are guarded by the pool's mu, but for value, which does not change.
 type lot[T any] struct {
+	_ [0]func() // not comparable: what compares two would make programs larger
+
 	key       string
 	value     T
 	borrowers int

@@ -9,6 +9,8 @@ import (
 // budget is a bucket of tokens that calls fill and extra requests empty. One
 // bucket serves a whole client, so that trouble does not multiply its load.
 type budget struct {
+	_ [0]func() // not comparable, see balancer.conn
+
 	tokens atomic.Int64 // in thousandths
 	max    int64
 	earn   int64 // per call

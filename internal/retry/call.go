@@ -56,7 +56,7 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	k.opts = options(ctx, opts)
 	k.pin, _ = ctx.Value(pinKey).(*balancer.Member)
 	if r, ok := req.(*pb.MemberRemoveRequest); ok {
-		k.avoid = c.cfg.Set.SlotOf(r.ID) // a member that is removed stops, often before it answers
+		k.avoidID(r.ID) // a member that is removed stops, often before it answers
 	}
 	c.hedges.call()
 	c.retries.call()
@@ -75,6 +75,15 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 		}
 		if needed, ok := ctx.Value(whileKey).(func() bool); ok && !needed() {
 			return k.fail(err)
+		}
+	}
+}
+
+// avoidID makes the member with etcd's id the last choice, if it is known.
+func (k *call) avoidID(id uint64) {
+	for _, m := range k.c.cfg.Set.Members() {
+		if id != 0 && m.ID() == id {
+			k.avoid |= m.Slot()
 		}
 	}
 }

@@ -31,6 +31,8 @@ const maxStrays = 64
 
 // create is one unanswered create request.
 type create struct {
+	_ [0]func() // not comparable, see balancer.conn
+
 	id        int64
 	w         *watcher // nil: nobody waits for it any more
 	cancelled bool     // a cancel for id was sent after it

@@ -85,6 +85,8 @@ func Size(v any) int {
 const tinySize = 16
 
 type tiny struct {
+	_ [0]func() // not comparable, see balancer.conn
+
 	slice [1]mem.Buffer
 	bytes [tinySize]byte
 }

@@ -1,10 +1,14 @@
 package recipe
 
-import "errors"
+import (
+	"errors"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+)
 
 var (
 	// ErrKeyExists is returned by [Barrier.Hold] when the barrier is held already.
-	ErrKeyExists = errors.New("key already exists")
+	ErrKeyExists = v3.Refusal("key already exists")
 	// ErrWaitMismatch is returned when the awaited event cannot come any more.
 	ErrWaitMismatch = errors.New("unexpected wait result")
 	// ErrTooManyClients is returned by [DoubleBarrier.Enter] when enough processes have entered
