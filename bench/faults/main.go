@@ -8,6 +8,7 @@
 //	go run ./faults -stall -explain       # the fate of each write that failed
 //	go run ./faults -drawn 30m            # stalls of drawn lengths and a prober; ours only
 //	go run ./faults -watches 10000        # so many of one client, on a leader that is killed
+//	go run ./faults -watches 10000 -keys 10000 -foreign 25000 -notified -rate 400
 //
 // Every run has a cluster of its own: three real etcd processes. One client makes 100 calls a
 // second, half reads and half writes, with deadlines of one second. Twenty others hold a lease
@@ -49,7 +50,12 @@ func main() {
 		0,
 		"instead, let members stand still for so long in all, each stall of a drawn length",
 	)
-	watches := flag.Int("watches", 0, "instead, kill the leader under so many watches of one client")
+	var many crowded
+	flag.IntVar(&many.watches, "watches", 0, "instead, kill the leader under so many watches of one client")
+	flag.IntVar(&many.keys, "keys", 100, "with -watches: how many keys they watch")
+	flag.IntVar(&many.foreign, "foreign", 0, "with -watches: revisions of other keys since their last event")
+	flag.BoolVar(&many.promise, "notified", false, "with -watches: the servers have notified them since")
+	flag.IntVar(&many.users, "users", 0, "with -watches: of so many users, each with a client, instead of one client")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn")
 	flag.Parse()
 	if *drawnFor > 0 {
@@ -63,11 +69,17 @@ func main() {
 		}
 		return
 	}
-	official, fairlead := side{"official", load.OfficialWith}, side{"fairlead", load.FairleadWith}
-	if *watches > 0 {
+	official, fairlead := side{"official", load.OfficialWith, load.OfficialAs},
+		side{"fairlead", load.FairleadWith, load.FairleadAs}
+	if many.watches > 0 {
+		many.rate = *rate
+		sides := []side{official, fairlead}
+		if *onlyOurs {
+			sides = sides[1:]
+		}
 		for range *repeat {
-			for _, s := range []side{official, fairlead} {
-				if err := manyWatches(*watches, s); err != nil {
+			for _, s := range sides {
+				if err := manyWatches(many, s); err != nil {
 					fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
 					os.Exit(1)
 				}

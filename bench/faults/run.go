@@ -44,6 +44,7 @@ func (r *result) String() string {
 type side struct {
 	name string
 	with func(...grpc.DialOption) load.Dialer
+	as   func(eps []string, user string) (load.Client, error)
 }
 
 func run(f fault, s side, rate int, length, deadline time.Duration, explain bool) (_ *result, err error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/bench/internal/load"
+	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -17,16 +18,32 @@ import (
 // has delivered a value that was written after there was another leader.
 
 const (
-	watchedKeys = 100 // as many watches on each
-	watchLimit  = 2 * time.Minute
+	watchLimit = 5 * time.Minute
+	// writtenTogether is how many transactions write a value to all keys.
+	writtenTogether = 100
 	// deliverLimit is how long one value may take to reach all.
-	deliverLimit = 30 * time.Second
+	deliverLimit = time.Minute
 	// othersFor is how long the calls of another client are measured after the election.
 	othersFor = 5 * time.Second
+	// foreignAtOnce is how many foreign writes are under way.
+	foreignAtOnce = 200
+	// notified is the servers' interval of notifications, and jitter the most that they add to it.
+	notified, jitter = 4 * time.Second, 400 * time.Millisecond
 )
+
+// crowded says which watches there are, and what happens before the leader dies.
+type crowded struct {
+	watches int
+	keys    int  // that they watch, as many watches on each
+	foreign int  // revisions of other keys after the last event of each watch
+	promise bool // the servers notify each watch that there was nothing else
+	users   int  // that have the watches, each with a client of its own; 0: auth is not enabled
+	rate    int  // calls of another client per second
+}
 
 // audience is many watches and the round of values that each has seen last.
 type audience struct {
+	crowded
 	seen []atomic.Int64
 }
 
@@ -40,9 +57,11 @@ func (a *audience) without(round int64) (n int) {
 	return n
 }
 
-func (a *audience) watch(ctx context.Context, c load.Client) error {
+// watch begins the watches, which are spread over the clients.
+func (a *audience) watch(ctx context.Context, clients []load.Client) error {
 	for i := range a.seen {
-		err := c.Watch(ctx, watchedKey(i), func(v string) {
+		k := i % a.keys
+		err := clients[a.user(k)].Watch(ctx, a.key(k), func(v string) {
 			var round int64
 			if _, err := fmt.Sscan(v, &round); err == nil {
 				a.seen[i].Store(round)
@@ -55,24 +74,42 @@ func (a *audience) watch(ctx context.Context, c load.Client) error {
 	return nil
 }
 
-func watchedKey(i int) string { return fmt.Sprint("watched/", i%watchedKeys) }
+func (a *audience) user(key int) int   { return key % max(a.users, 1) }
+func (a *audience) key(key int) string { return fmt.Sprint(watchedBy(a.user(key)), key) }
+
+func watchedBy(user int) string { return fmt.Sprintf("watched/%d/", user) }
 
 // reach writes the round to all keys, and again while not all watches have seen it, since a watch
 // that was only just begun does not see what was written before.
 func (a *audience) reach(ctx context.Context, c load.Client, round int64) error {
 	ctx, cancel := context.WithTimeout(ctx, deliverLimit)
 	defer cancel()
+	names := make([]string, a.keys)
+	for i := range names {
+		names[i] = a.key(i)
+	}
 	for {
 		var wg sync.WaitGroup
-		errs := make([]error, watchedKeys)
-		for i := range watchedKeys {
-			wg.Go(func() { errs[i] = c.Put(ctx, watchedKey(i), fmt.Sprint(round)) })
+		errs := make([]error, 0, writtenTogether)
+		var mu sync.Mutex
+		for keys := range slices.Chunk(names, max(1, a.keys/writtenTogether)) {
+			wg.Go(func() {
+				if err := c.PutTogether(ctx, keys, fmt.Sprint(round)); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					errs = append(errs, err)
+				}
+			})
 		}
 		wg.Wait()
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("round %d: %w", round, err)
 		}
-		for written := time.Now(); time.Since(written) < 2*time.Second; load.Wait(ctx, 5*time.Millisecond) {
+		again := 2 * time.Second
+		if round > 1 {
+			again = deliverLimit
+		}
+		for written := time.Now(); time.Since(written) < again; load.Wait(ctx, 5*time.Millisecond) {
 			if a.without(round) == 0 {
 				return nil
 			}
@@ -83,18 +120,28 @@ func (a *audience) reach(ctx context.Context, c load.Client, round int64) error 
 	}
 }
 
-// stage is a cluster with a client whose watches are all on the leader, and another client.
+// stage is a cluster with clients whose watches are all on the leader, and another client.
 type stage struct {
-	c               *etcdtest.Cluster
-	leader          *etcdtest.Member
-	watching, other load.Client
-	audience        *audience
+	c        *etcdtest.Cluster
+	leader   *etcdtest.Member
+	watching []load.Client
+	other    load.Client
+	audience *audience
 }
 
-// set makes a stage with n watches. Its caller closes it even if there is an error.
-func (st *stage) set(ctx context.Context, n int, dial load.Dialer) (err error) {
-	if st.c, err = etcdtest.StartMain(etcdtest.Options{Members: 3, Proxied: true}); err != nil {
+// set makes a stage with these watches. Its caller closes it even if there is an error.
+func (st *stage) set(ctx context.Context, w crowded, s side) (err error) {
+	o := etcdtest.Options{Members: 3, Proxied: true}
+	if w.promise {
+		o.Args = []string{"--watch-progress-notify-interval=" + notified.String()}
+	}
+	if st.c, err = etcdtest.StartMain(o); err != nil {
 		return err
+	}
+	if w.users > 0 {
+		if err := enableAuth(ctx, st.c.Endpoints(), w.users); err != nil {
+			return err
+		}
 	}
 	if st.leader, err = load.Choose(ctx, st.c, true); err != nil {
 		return err
@@ -104,13 +151,23 @@ func (st *stage) set(ctx context.Context, n int, dial load.Dialer) (err error) {
 	for _, m := range followers { // until the watches have begun
 		m.Proxy().Cut()
 	}
-	if st.watching, err = dial(st.c.Endpoints()); err != nil {
+	dial := func(eps []string, user string) (load.Client, error) {
+		if w.users == 0 {
+			return s.with()(eps)
+		}
+		return s.as(eps, user)
+	}
+	for i := range max(w.users, 1) {
+		c, err := dial(st.c.Endpoints(), fmt.Sprint("user", i))
+		if err != nil {
+			return err
+		}
+		st.watching = append(st.watching, c)
+	}
+	if st.other, err = dial(load.Spared(st.c, st.leader), "root"); err != nil {
 		return err
 	}
-	if st.other, err = dial(load.Spared(st.c, st.leader)); err != nil {
-		return err
-	}
-	st.audience = &audience{seen: make([]atomic.Int64, n)}
+	st.audience = &audience{crowded: w, seen: make([]atomic.Int64, w.watches)}
 	if err := st.audience.watch(ctx, st.watching); err != nil {
 		return err
 	}
@@ -122,12 +179,58 @@ func (st *stage) set(ctx context.Context, n int, dial load.Dialer) (err error) {
 			return err
 		}
 	}
+	if err := writeForeign(ctx, st.other, w.foreign); err != nil {
+		return err
+	}
+	if w.promise {
+		load.Wait(ctx, 2*(notified+jitter))
+	}
 	load.Wait(ctx, 3*time.Second) // the client connects to them
 	return ctx.Err()
 }
 
+// enableAuth makes root and n users, each of whom may read what it watches.
+func enableAuth(ctx context.Context, eps []string, n int) error {
+	c, err := clientv3.New(clientv3.Config{Endpoints: eps})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for i := range n {
+		name, prefix := fmt.Sprint("user", i), watchedBy(i)
+		_, err1 := c.RoleAdd(ctx, name)
+		_, err2 := c.RoleGrantPermission(ctx, name, prefix, clientv3.GetPrefixRangeEnd(prefix),
+			clientv3.PermissionType(clientv3.PermRead))
+		_, err3 := c.UserAdd(ctx, name, name)
+		_, err4 := c.UserGrantRole(ctx, name, name)
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
+			return err
+		}
+	}
+	_, err1 := c.UserAdd(ctx, "root", "root")
+	_, err2 := c.UserGrantRole(ctx, "root", "root")
+	_, err3 := c.AuthEnable(ctx)
+	return errors.Join(err1, err2, err3)
+}
+
+// writeForeign makes n revisions of keys that nobody watches.
+func writeForeign(ctx context.Context, c load.Client, n int) error {
+	var wg sync.WaitGroup
+	var made atomic.Int64
+	errs := make([]error, foreignAtOnce)
+	for i := range errs {
+		wg.Go(func() {
+			for made.Add(1) <= int64(n) && errs[i] == nil {
+				errs[i] = c.Put(ctx, fmt.Sprint("foreign/", i), "v")
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 func (st *stage) close() {
-	for _, c := range []load.Client{st.watching, st.other} {
+	for _, c := range append(st.watching, st.other) {
 		if c != nil {
 			c.Close()
 		}
@@ -137,21 +240,22 @@ func (st *stage) close() {
 	}
 }
 
-// manyWatches prints how long n watches are silent after the death of the leader that they are on,
-// and how long calls of another client take from then on.
-func manyWatches(n int, s side) error {
+// manyWatches prints how long the watches are silent after the death of the leader that they are
+// on, and how long calls of another client take from then on.
+func manyWatches(w crowded, s side) error {
 	ctx, cancel := context.WithTimeout(context.Background(), watchLimit)
 	defer cancel()
 	var st stage
 	defer st.close()
-	if err := st.set(ctx, n, s.with()); err != nil {
+	if err := st.set(ctx, w, s); err != nil {
 		return err
 	}
 	driving, stop := context.WithCancel(ctx)
 	calls := make(chan load.Calls, 1)
 	go func() {
-		calls <- load.Drive(driving, load.Plan{Rate: 100, Deadline: deadline, Do: load.Mixed(st.other)})
+		calls <- load.Drive(driving, load.Plan{Rate: w.rate, Deadline: deadline, Do: load.Mixed(st.other)})
 	}()
+	load.Wait(ctx, othersFor)
 	struck := time.Now()
 	st.leader.Kill()
 	led, err := load.Elected(ctx, st.c, st.leader)
@@ -161,13 +265,20 @@ func manyWatches(n int, s side) error {
 	resumed := time.Since(led)
 	load.Wait(ctx, time.Until(led.Add(othersFor)))
 	stop()
-	after := (<-calls).After(led).Of(true)
+	made := (<-calls).Of(true)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d watches; a new leader %.2f s after the kill; all watches resumed %.2f s after that; "+
-		"writes of another client from then on: p50 %v, p99 %v, %d of %d failed\n",
-		s.name, n, led.Sub(struck).Seconds(), resumed.Seconds(), after.Quantile(0.5).Round(100*time.Microsecond),
-		after.Quantile(0.99).Round(100*time.Microsecond), len(after.Failed()), len(after))
+	fmt.Printf("%s: %d watches on %d keys, %d foreign revisions, notified %v, %d users; a new leader %.2f s after "+
+		"the kill; all watches resumed %.2f s after that; writes of another client: %s before; %s in the second "+
+		"after the election; %s in the %v after it\n",
+		s.name, w.watches, w.keys, w.foreign, w.promise, w.users, led.Sub(struck).Seconds(), resumed.Seconds(),
+		took(made.Before(struck)), took(made.After(led).Before(led.Add(time.Second))), took(made.After(led)), othersFor)
 	return nil
+}
+
+// took describes how long calls took.
+func took(l load.Calls) string {
+	at := func(q float64) time.Duration { return l.Quantile(q).Round(100 * time.Microsecond) }
+	return fmt.Sprintf("p50 %v, p99 %v, %d of %d failed", at(0.5), at(0.99), len(l.Failed()), len(l))
 }

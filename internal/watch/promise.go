@@ -27,9 +27,11 @@ import (
 const (
 	// checkedTogether is for how many watchers a server reads its revisions once.
 	checkedTogether = 512
-	// checkMost bounds how many revisions a server reads to check promises: about a second's work,
-	// since 10,000 watchers that resume 200,000 revisions back take 8 s.
-	checkMost = 500_000
+	// checkMost bounds how many revisions a server reads to check promises. As measured, one of a
+	// small value costs it 1.1 us (4 us with 4 KB, 14 us with 32 KB), so this is 0.2 s of one core.
+	// 10,000 watchers were back 0.6 s after the election with nothing to read, 0.8 to 0.9 s with
+	// 10,000 revisions (which is this bound), and 1.3 to 1.6 s with 25,000.
+	checkMost = 200_000
 	// lateAfter is how long it may take to open a stream for a watcher that has listed: far less
 	// than to restore a backup.
 	lateAfter = time.Second

@@ -171,7 +171,7 @@ var mutants = []mutant{
 		old: "case resp.CompactRevision != 0 && w.lowered:",
 		new: "case resp.CompactRevision < 0 && w.lowered:", pkg: watches, tests: cores},
 	{name: "watch: checks however dear", file: "internal/watch/promise.go",
-		old: "checkMost = 500_000", new: "checkMost = 1 << 40", pkg: watches, tests: cores},
+		old: "checkMost = 200_000", new: "checkMost = 200_001", pkg: watches, tests: cores},
 	{name: "watch: what was before a listing is another history", file: "internal/watch/promise.go",
 		old: "if rev <= w.listed {", new: "if rev < 0 {", pkg: watches, tests: cores},
 	{name: "watch: a denied witness is thrown away", file: "internal/watch/history.go",

@@ -83,6 +83,11 @@ func (l Calls) After(t time.Time) Calls {
 	return l.where(func(c Call) bool { return c.Made.After(t) })
 }
 
+// Before returns the calls made before t.
+func (l Calls) Before(t time.Time) Calls {
+	return l.where(func(c Call) bool { return c.Made.Before(t) })
+}
+
 func (l Calls) where(fits func(Call) bool) Calls {
 	var list Calls
 	for _, c := range l {

@@ -14,6 +14,8 @@ import (
 type Client interface {
 	Get(ctx context.Context, key string) error
 	Put(ctx context.Context, key, val string) error
+	// PutTogether puts the same value to all keys in one transaction.
+	PutTogether(ctx context.Context, keys []string, val string) error
 	// Keep grants a lease (ttl in seconds) and keeps it alive; ended is closed when the renewals
 	// stop.
 	Keep(ctx context.Context, ttl int64) (id int64, ended <-chan struct{}, err error)
@@ -37,6 +39,12 @@ func OfficialWith(opts ...grpc.DialOption) Dialer {
 	}
 }
 
+// OfficialAs makes an official client of a user whose password is the name.
+func OfficialAs(eps []string, user string) (Client, error) {
+	c, err := official.New(official.Config{Endpoints: eps, Logger: zap.NewNop(), Username: user, Password: user})
+	return theirs{c}, err
+}
+
 // Fairlead makes a client of ours with its defaults.
 func Fairlead(eps []string) (Client, error) { return FairleadWith()(eps) }
 
@@ -46,6 +54,12 @@ func FairleadWith(opts ...grpc.DialOption) Dialer {
 		c, err := ours.New(ours.Config{Endpoints: eps, Logger: zap.NewNop(), DialOptions: opts})
 		return mine{c}, err
 	}
+}
+
+// FairleadAs makes a client of ours of a user whose password is the name.
+func FairleadAs(eps []string, user string) (Client, error) {
+	c, err := ours.New(ours.Config{Endpoints: eps, Logger: zap.NewNop(), Username: user, Password: user})
+	return mine{c}, err
 }
 
 type theirs struct{ c *official.Client }
@@ -59,6 +73,15 @@ func (t theirs) Get(ctx context.Context, key string) error {
 
 func (t theirs) Put(ctx context.Context, key, val string) error {
 	_, err := t.c.Put(ctx, key, val)
+	return err
+}
+
+func (t theirs) PutTogether(ctx context.Context, keys []string, val string) error {
+	ops := make([]official.Op, len(keys))
+	for i, k := range keys {
+		ops[i] = official.OpPut(k, val)
+	}
+	_, err := t.c.Txn(ctx).Then(ops...).Commit()
 	return err
 }
 
@@ -99,6 +122,15 @@ func (m mine) Get(ctx context.Context, key string) error {
 
 func (m mine) Put(ctx context.Context, key, val string) error {
 	_, err := m.c.Put(ctx, key, val)
+	return err
+}
+
+func (m mine) PutTogether(ctx context.Context, keys []string, val string) error {
+	ops := make([]ours.Op, len(keys))
+	for i, k := range keys {
+		ops[i] = ours.OpPut(k, val)
+	}
+	_, err := m.c.Txn(ctx).Then(ops...).Commit()
 	return err
 }
 
