@@ -214,36 +214,29 @@ func (c *Client) hello(ctx context.Context) error {
 // checkVersions fails if a member that answers is too old; one answer is enough, so it
 // waits for none that cannot be reached.
 func (c *Client) checkVersions(ctx context.Context) error {
-	type answer struct {
-		_       [0]func() // not comparable, see balancer.conn
-		version string
-		err     error
-	}
 	eps := c.Endpoints()
-	answers := make(chan answer, len(eps))
+	answers := make(chan error, len(eps))
 	for _, ep := range eps {
 		if !c.group.Go(func(context.Context) {
 			r, err := c.Maintenance.Status(WithFailFast(ctx), ep)
-			if err != nil {
-				answers <- answer{err: err}
-				return
+			if err == nil && before(r.Version, oldestMinor, 0) {
+				err = ErrOldCluster
 			}
-			answers <- answer{version: r.Version}
+			answers <- err
 		}) {
-			answers <- answer{err: etcderr.Closed("Maintenance.Status")}
+			answers <- etcderr.Closed("Maintenance.Status")
 		}
 	}
 	var failure error
 	good := false
 	for range eps {
-		a := <-answers
-		switch {
-		case a.err != nil:
-			failure = a.err
-		case tooOld(a.version):
-			return ErrOldCluster
-		default:
+		switch err := <-answers; err {
+		case nil:
 			good = true
+		case ErrOldCluster:
+			return err
+		default:
+			failure = err
 		}
 	}
 	if good {
@@ -255,15 +248,17 @@ func (c *Client) checkVersions(ctx context.Context) error {
 // oldest is the first version (3.x) that this client is tested with.
 const oldestMinor = 4
 
-func tooOld(version string) bool {
-	major, rest, _ := strings.Cut(version, ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	ma, err1 := strconv.Atoi(major)
-	mi, err2 := strconv.Atoi(minor)
-	if err1 != nil || err2 != nil {
-		return true // not a version that etcd has
+// before reports that the version is before 3.minor.patch, or none that etcd has.
+func before(version string, minor, patch int) bool {
+	for _, least := range [3]int{3, minor, patch} {
+		first, rest, _ := strings.Cut(version, ".")
+		n, err := strconv.Atoi(first)
+		if n != least || err != nil {
+			return n < least || err != nil
+		}
+		version = rest
 	}
-	return ma < 3 || (ma == 3 && mi < oldestMinor)
+	return false
 }
 
 // Close ends the client: all calls, watches and renewals. It returns when all its

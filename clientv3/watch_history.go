@@ -14,6 +14,14 @@ import (
 // has changed, or, if the server cannot say, only for the revision of now. It reads keys that
 // the group's watches watch, so the user may read them.
 func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (watch.Finding, error) {
+	if q.Member != "" {
+		// Behind one address there may be several members, so the one that answers names itself.
+		r, err := w.c.Status(ctx, q.Member)
+		if err != nil || before(r.Version, orderedMinor, orderedPatch) {
+			return watch.Finding{}, err
+		}
+		return watch.Finding{Orders: r.Header.GetMemberId()}, nil
+	}
 	ctx = withGroup(ctx, group)
 	kv, parted := RetryKVClient(w.c), false
 	if len(q.Changes) > 0 {
@@ -89,3 +97,7 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (w
 	f.Unproved = !shown && !f.Different
 	return f, nil
 }
+
+// orderedMinor and orderedPatch are the first version (3.x.y) that sends the answer to a progress
+// request behind the events before it. (Those of 3.4 that do so as well are not looked for.)
+const orderedMinor, orderedPatch = 5, 8

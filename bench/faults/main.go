@@ -8,7 +8,7 @@
 //	go run ./faults -stall -explain       # the fate of each write that failed
 //	go run ./faults -drawn 30m            # stalls of drawn lengths and a prober; ours only
 //	go run ./faults -watches 10000        # so many of one client, on a leader that is killed
-//	go run ./faults -watches 10000 -keys 10000 -foreign 25000 -notified -rate 400
+//	go run ./faults -watches 10000 -keys 10000 -foreign 25000 -after 8s -rate 400
 //
 // Every run has a cluster of its own: three real etcd processes. One client makes 100 calls a
 // second, half reads and half writes, with deadlines of one second. Twenty others hold a lease
@@ -54,7 +54,7 @@ func main() {
 	flag.IntVar(&many.watches, "watches", 0, "instead, kill the leader under so many watches of one client")
 	flag.IntVar(&many.keys, "keys", 100, "with -watches: how many keys they watch")
 	flag.IntVar(&many.foreign, "foreign", 0, "with -watches: revisions of other keys since their last event")
-	flag.BoolVar(&many.promise, "notified", false, "with -watches: the servers have notified them since")
+	flag.DurationVar(&many.after, "after", 0, "with -watches: from these to the death of the leader, at least 3 s")
 	flag.IntVar(&many.users, "users", 0, "with -watches: of so many users, each with a client, instead of one client")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn")
 	flag.Parse()

@@ -25,20 +25,22 @@ const (
 	deliverLimit = time.Minute
 	// othersFor is how long the calls of another client are measured after the election.
 	othersFor = 5 * time.Second
+	// beforeFor is how long they are measured before its death.
+	beforeFor = 2 * time.Second
+	// connected is how long a client takes to connect to members that are back.
+	connected = 3 * time.Second
 	// foreignAtOnce is how many foreign writes are under way.
 	foreignAtOnce = 200
-	// notified is the servers' interval of notifications, and jitter the most that they add to it.
-	notified, jitter = 4 * time.Second, 400 * time.Millisecond
 )
 
 // crowded says which watches there are, and what happens before the leader dies.
 type crowded struct {
 	watches int
-	keys    int  // that they watch, as many watches on each
-	foreign int  // revisions of other keys after the last event of each watch
-	promise bool // the servers notify each watch that there was nothing else
-	users   int  // that have the watches, each with a client of its own; 0: auth is not enabled
-	rate    int  // calls of another client per second
+	keys    int           // that they watch, as many watches on each
+	foreign int           // revisions of other keys after the last event of each watch
+	after   time.Duration // from then to the death of the leader, at least 3 s
+	users   int           // that have the watches, each with a client of its own; 0: auth is not enabled
+	rate    int           // calls of another client per second
 }
 
 // audience is many watches and the round of values that each has seen last.
@@ -131,11 +133,7 @@ type stage struct {
 
 // set makes a stage with these watches. Its caller closes it even if there is an error.
 func (st *stage) set(ctx context.Context, w crowded, s side) (err error) {
-	o := etcdtest.Options{Members: 3, Proxied: true}
-	if w.promise {
-		o.Args = []string{"--watch-progress-notify-interval=" + notified.String()}
-	}
-	if st.c, err = etcdtest.StartMain(o); err != nil {
+	if st.c, err = etcdtest.StartMain(etcdtest.Options{Members: 3, Proxied: true}); err != nil {
 		return err
 	}
 	if w.users > 0 {
@@ -182,10 +180,7 @@ func (st *stage) set(ctx context.Context, w crowded, s side) (err error) {
 	if err := writeForeign(ctx, st.other, w.foreign); err != nil {
 		return err
 	}
-	if w.promise {
-		load.Wait(ctx, 2*(notified+jitter))
-	}
-	load.Wait(ctx, 3*time.Second) // the client connects to them
+	load.Wait(ctx, max(w.after, connected))
 	return ctx.Err()
 }
 
@@ -255,7 +250,7 @@ func manyWatches(w crowded, s side) error {
 	go func() {
 		calls <- load.Drive(driving, load.Plan{Rate: w.rate, Deadline: deadline, Do: load.Mixed(st.other)})
 	}()
-	load.Wait(ctx, othersFor)
+	load.Wait(ctx, beforeFor)
 	struck := time.Now()
 	st.leader.Kill()
 	led, err := load.Elected(ctx, st.c, st.leader)
@@ -269,11 +264,12 @@ func manyWatches(w crowded, s side) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d watches on %d keys, %d foreign revisions, notified %v, %d users; a new leader %.2f s after "+
+	fmt.Printf("%s: %d watches on %d keys, %d foreign revisions %v before, %d users; a new leader %.2f s after "+
 		"the kill; all watches resumed %.2f s after that; writes of another client: %s before; %s in the second "+
 		"after the election; %s in the %v after it\n",
-		s.name, w.watches, w.keys, w.foreign, w.promise, w.users, led.Sub(struck).Seconds(), resumed.Seconds(),
-		took(made.Before(struck)), took(made.After(led).Before(led.Add(time.Second))), took(made.After(led)), othersFor)
+		s.name, w.watches, w.keys, w.foreign, max(w.after, connected)+beforeFor, w.users,
+		led.Sub(struck).Seconds(), resumed.Seconds(), took(made.Before(struck)),
+		took(made.After(led).Before(led.Add(time.Second))), took(made.After(led)), othersFor)
 	return nil
 }
 

@@ -47,6 +47,7 @@ type item struct {
 // sizeOf estimates the memory that resp holds.
 func sizeOf(resp *pb.WatchResponse) int64 { return responseOverhead + sizeOfEvents(resp.Events) }
 
+//go:noinline
 func sizeOfEvents(evs []*mvccpb.Event) (n int64) {
 	for _, ev := range evs {
 		n += eventOverhead
@@ -61,6 +62,8 @@ func sizeOfEvents(evs []*mvccpb.Event) (n int64) {
 }
 
 // partial returns the events that are held back of a revision that is not complete.
+//
+//go:noinline
 func (w *watcher) partial() []*mvccpb.Event {
 	if w.backlog == nil {
 		return nil
@@ -195,6 +198,8 @@ func (c *core) clearBacklog(w *watcher) {
 }
 
 // clearPartial drops the events that are held back of a revision.
+//
+//go:noinline
 func (c *core) clearPartial(w *watcher) {
 	b := w.backlog
 	if b == nil || b.part == nil {

@@ -135,7 +135,7 @@ const (
 	actEnd                    // End w: its last delivery was taken
 	actTell                   // let w's Watch call return
 	actArm                    // tick g at time at; zero: not at all
-	actConfirm                // ask the cluster the question check, for g; for w alone on st if w is set
+	actConfirm                // ask the question check, for g; for w alone on st if w is set, for st if a member is
 	actNote                   // log
 )
 
@@ -160,6 +160,7 @@ type core struct {
 	large      int64      // bytes of a response from which on its watcher wants fragments
 	members    func() int // nil: unknown
 	canConfirm bool       // history can be proved, see history.go
+	many       int        // watchers of a group that is not large, see progress.go
 	jitter     func() float64
 
 	groups   map[string]*group
@@ -177,6 +178,7 @@ func newCore(limit int64, members func() int, canConfirm bool, jitter func() flo
 		large:      largeResponse,
 		members:    members,
 		canConfirm: canConfirm,
+		many:       notifiedTogether,
 		jitter:     jitter,
 		groups:     map[string]*group{},
 	}

@@ -205,7 +205,7 @@ func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr e
 	}
 	c.flush(now, st)
 	if st.g.progress && len(st.creates) == 0 {
-		c.sendProgress(now, st)
+		c.sendProgress(now, st, true)
 	}
 }
 
@@ -226,6 +226,10 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		w.listing = &listing{proved: st}
 	}
 	w.created, w.asked = h.GetRevision(), st.requests.sent
+	if g := w.g; c.canConfirm && g.size > c.many && g.due[dueAsk].IsZero() {
+		g.due[dueAsk] = now.Add(askEvery)
+		c.arm(g)
+	}
 	if w.cluster == 0 {
 		w.cluster = h.GetClusterId()
 	}

@@ -94,7 +94,7 @@ func (e *Engine) Watch(ctx context.Context, r Request, s Sink) error {
 	ready := make(chan error, 1)
 	w.host.sink, w.host.ready = s, ready
 
-	e.mu.Lock()
+	e.lock()
 	if e.closed {
 		e.mu.Unlock()
 		s.End()
@@ -114,7 +114,7 @@ func (e *Engine) Watch(ctx context.Context, r Request, s Sink) error {
 
 // ended is the callback at the end of w's context.
 func (e *Engine) ended(w *watcher, cause error) {
-	e.mu.Lock()
+	e.lock()
 	e.cause = cause
 	e.core.cancel(time.Now(), w)
 	e.run()
@@ -127,7 +127,7 @@ func (e *Engine) RequestProgress(ctx context.Context, group string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e.mu.Lock()
+	e.lock()
 	if e.closed {
 		e.mu.Unlock()
 		return ErrClosed
@@ -140,7 +140,7 @@ func (e *Engine) RequestProgress(ctx context.Context, group string) error {
 // Close ends all watchers and returns after all goroutines ended. It may be called
 // more than once.
 func (e *Engine) Close() {
-	e.mu.Lock()
+	e.lock()
 	if !e.closed {
 		e.closed = true
 		e.cause = ErrClosed
@@ -150,6 +150,11 @@ func (e *Engine) Close() {
 	e.work.Stop()
 	e.calls.Wait()
 }
+
+// lock is not inlined: its copies made programs larger.
+//
+//go:noinline
+func (e *Engine) lock() { e.mu.Lock() }
 
 // run carries out the core's actions and releases the lock, which the caller holds. The results of
 // some actions are inputs again; run carries out their actions too.
@@ -232,7 +237,7 @@ func (e *Engine) armTimer(g *group, at time.Time) {
 	e.calls.Add(1)
 	g.host.stop = time.AfterFunc(time.Until(at), func() {
 		defer e.calls.Done()
-		e.mu.Lock()
+		e.lock()
 		e.core.tick(time.Now(), g)
 		e.run()
 	}).Stop
@@ -249,10 +254,13 @@ func (e *Engine) confirm(a *action) {
 			v = e.cfg.Judge(err)
 		}
 		cancel()
-		e.mu.Lock()
-		if w != nil {
+		e.lock()
+		switch {
+		case w != nil:
 			e.core.vouched(time.Now(), w, st, round, f, err, v)
-		} else {
+		case q.Member != "":
+			e.core.told(time.Now(), st, f, err)
+		default:
 			e.core.checked(time.Now(), g, f, err, v)
 		}
 		e.run()

@@ -53,6 +53,7 @@ const (
 	dueConfirm                // repeat a check that failed
 	dueLeader                 // leaderGrace is over
 	dueAnswer                 // a create should have been answered
+	dueAsk                    // ask for progress
 	dueKinds
 )
 
@@ -117,6 +118,8 @@ type stream struct {
 	term      uint64             // the raft term of its last header, or of its proof; 0: none
 	cluster   uint64             // and its cluster
 	requests  requests           // for progress
+	orders    uint64             // the id of its member, if the answers to them are in order
+	asked     bool               // the member's version was asked for
 }
 
 func (g *group) link(w *watcher) {
@@ -184,6 +187,8 @@ func (c *core) tick(now time.Time, g *group) {
 			c.endLeaderless(now, g)
 		case dueAnswer:
 			c.unanswered(now, g)
+		case dueAsk:
+			c.ask(now, g)
 		}
 	}
 	c.arm(g)

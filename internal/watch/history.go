@@ -50,6 +50,9 @@ const witnessKeys = 32
 
 // Check is a question to the cluster.
 type Check struct {
+	// Member is that of a stream. If it is set, the question is only whether it sends the answer to
+	// a progress request behind all events up to the answer's revision.
+	Member string
 	// Key is a key that a watcher of the group watches. A read of it returns the cluster's id and
 	// present revision.
 	Key []byte
@@ -84,6 +87,8 @@ type Finding struct {
 	Different bool
 	// Unproved: there was no witness, or the cluster could not tell.
 	Unproved bool
+	// Orders is the id of the member that sends answers in order, 0 if it does not.
+	Orders uint64
 }
 
 // SameAs reports whether kv, as it was at the witness's revision, is the key-value that the event
@@ -183,6 +188,8 @@ func (k *witness) putBefore(w *watcher, evs []*mvccpb.Event) (put Change, found 
 }
 
 // firstPut is the index of the first change that is a put, -1 if none is.
+//
+//go:noinline
 func firstPut(changes []Change) int {
 	for i := range changes {
 		if changes[i].IsPut() {

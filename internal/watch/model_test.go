@@ -98,6 +98,7 @@ func newModel(t *testing.T, data []byte) *model {
 	m.history = []modelRevision{{events: 1}} // an etcd begins at 1
 	m.core = newCore(6000, func() int { return 3 }, true, m.fraction)
 	m.core.large = 3 * eventOverhead
+	m.core.many = len(data) % 2 * notifiedTogether
 	return m
 }
 
@@ -114,7 +115,7 @@ func (m *model) next(n int) int {
 func (m *model) fraction() float64 { return float64(m.next(4)) / 4 }
 func (m *model) revision() int64   { return int64(len(m.history)) }
 func (m *model) header() *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: 7, Revision: m.revision(), RaftTerm: m.term}
+	return &pb.ResponseHeader{ClusterId: 7, MemberId: 5, Revision: m.revision(), RaftTerm: m.term}
 }
 
 func (m *model) run() {
@@ -246,6 +247,10 @@ func (m *model) step() {
 			m.progress()
 		case 4:
 			m.restore()
+		case 5, 6, 7: // as if its time had come
+			if g := m.core.groups[""]; g != nil {
+				m.core.ask(m.now, g)
+			}
 		}
 	case 15:
 		if len(m.consumers) > 0 { // the consumer takes one response
@@ -329,9 +334,12 @@ func (m *model) answerConfirms() {
 		}
 		a, f := k.action, k.found
 		m.checks = m.checks[1:]
-		if a.w != nil {
+		switch {
+		case a.w != nil:
 			m.core.vouched(m.now, a.w, a.st, a.round, f, nil, Retry)
-		} else {
+		case a.check.Member != "":
+			m.core.told(m.now, a.st, Finding{Orders: 5}, nil)
+		default:
 			m.core.checked(m.now, a.g, f, nil, Retry)
 		}
 		m.run()

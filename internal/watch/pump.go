@@ -22,7 +22,7 @@ func (e *Engine) startPump(w *watcher) {
 
 func (e *Engine) pump(w *watcher, stop chan struct{}) {
 	for {
-		e.mu.Lock()
+		e.lock()
 		it, ok := e.core.head(w)
 		if !ok {
 			w.host.stop = nil
@@ -36,7 +36,7 @@ func (e *Engine) pump(w *watcher, stop chan struct{}) {
 		e.mu.Unlock()
 
 		if sink.Deliver(it.d, stop) {
-			e.mu.Lock()
+			e.lock()
 			e.core.taken(time.Now(), w)
 			e.run()
 		} else {

@@ -72,6 +72,10 @@ func (d *driver) input(c scenario.Command) {
 		k.large = c.Int(d.t, "bytes", 0)
 	case "honest": // every check finds all as it should be
 		d.honest = true
+	case "many":
+		k.many = int(c.Int(d.t, "n", 0))
+	case "told": // told STREAM [orders=MEMBER] [err=]
+		k.told(d.now, d.stream(c), Finding{Orders: uint64(c.Int(d.t, "orders", 0))}, err)
 	case "members":
 		d.nmembers = int(c.Int(d.t, "n", 0))
 	// watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader]
@@ -214,8 +218,8 @@ func (d *driver) stream(c scenario.Command) *stream {
 	return st
 }
 
-// response: recv STREAM id= rev= cluster= term= events=11,12 size= compact= reason= [created]
-// [canceled] [fragment] [noheader]
+// response: recv STREAM id= rev= cluster= term= member= events=11,12 size= compact= reason=
+// [created] [canceled] [fragment] [noheader]
 func (d *driver) response(c scenario.Command) *pb.WatchResponse {
 	resp := &pb.WatchResponse{
 		WatchId: c.Int(
@@ -238,6 +242,7 @@ func (d *driver) response(c scenario.Command) *pb.WatchResponse {
 			ClusterId: uint64(c.Int(d.t, "cluster", 7)),
 			Revision:  c.Int(d.t, "rev", 0),
 			RaftTerm:  uint64(c.Int(d.t, "term", 0)),
+			MemberId:  uint64(c.Int(d.t, "member", 0)),
 		}
 	}
 	return resp
@@ -305,6 +310,10 @@ func (d *driver) run() {
 				d.say("timer in %s", a.at.Sub(d.now))
 			}
 		case actConfirm:
+			if a.check.Member != "" {
+				d.say("ask %s on s%d whether its answers are in order", a.check.Member, a.st.seq)
+				break
+			}
 			if d.honest {
 				if a.w != nil {
 					k.vouched(d.now, a.w, a.st, a.round, Finding{Revision: 1 << 40}, nil, Retry)

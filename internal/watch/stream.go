@@ -23,7 +23,7 @@ func (e *Engine) open(st *stream) {
 	st.host = duplex.Start(e.work, duplex.Config[*pb.WatchRequest, *pb.WatchResponse]{
 		Open: func(ctx context.Context) (Stream, error) { return e.cfg.Open(ctx, o) },
 		Opened: func(member string) {
-			e.mu.Lock()
+			e.lock()
 			e.core.opened(time.Now(), st, member)
 			e.run()
 		},
@@ -39,7 +39,7 @@ func (e *Engine) answered(st *stream, resp *pb.WatchResponse) {
 	if reason := resp.GetCancelReason(); reason != "" {
 		v, cerr = e.cfg.Cancelled(reason)
 	}
-	e.mu.Lock()
+	e.lock()
 	e.core.response(time.Now(), st, resp, cerr, v)
 	e.run()
 }
@@ -50,7 +50,7 @@ func (e *Engine) broken(st *stream, member string, err error) {
 	if !errors.Is(err, io.EOF) { // a clean end says nothing about the next stream
 		v = e.cfg.Judge(err)
 	}
-	e.mu.Lock()
+	e.lock()
 	if member != "" { // it may not have been known when the stream was opened
 		st.member = member
 	}
