@@ -81,6 +81,7 @@ type group struct {
 	unanswered uint8 // how often a create was not answered in time, up to answerDoubles
 	suspect    bool  // a read has to show the fault, for instance an expired token
 
+	term     uint64   // the raft term of the last good stream
 	witness  witness  // the changes of the newest delivered revision
 	checking bool     // a check is under way
 	proves   *stream  // the stream that the check is to prove; nil: it only finds positions
@@ -290,7 +291,7 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 	clear(g.waiting)
 	g.waiting = g.waiting[:0]
 	if st.good {
-		g.avoid = nil
+		g.avoid, g.term = nil, st.term
 		if now.Sub(st.openedAt) >= stableAfter {
 			g.attempt = 0
 		}

@@ -13,8 +13,9 @@ package watch
 // key that was deleted before the listing; then the watcher lists again.
 //
 // The server reads all revisions from there on, once for a few hundred watchers, so this is done
-// only while that is little. If they were compacted, the watcher resumes where the compaction was,
-// and what was before it stays unchecked.
+// only while that is little, or if the raft term is lower than before, as it is at first in a
+// restored cluster. If they were compacted, the watcher resumes where the compaction was, and what
+// was before it stays unchecked.
 
 import (
 	"time"
@@ -60,7 +61,8 @@ func (c *core) startOf(st *stream, w *watcher) int64 {
 		return w.resume
 	}
 	start := min(w.floor, w.resume)
-	if times := int64(st.g.size/checkedTogether + 1); (st.at-start)*times > checkMost {
+	times := int64(st.g.size/checkedTogether + 1)
+	if (st.at-start)*times > checkMost && st.term >= st.g.term {
 		return w.resume
 	}
 	return start

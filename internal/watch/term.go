@@ -23,6 +23,9 @@ func (c *core) hear(now time.Time, st *stream, h *pb.ResponseHeader) {
 	cluster, term := h.GetClusterId(), h.GetRaftTerm()
 	falls := term != 0 && term < st.term || otherCluster(cluster, st.cluster)
 	if term != 0 {
+		if term < st.term {
+			st.g.term = st.term
+		}
 		st.term = term
 	}
 	if cluster != 0 {
