@@ -48,6 +48,7 @@ type lease struct {
 	// none. slept is core.slept at that time.
 	sent, slept time.Duration
 	heard       time.Duration // when its last acknowledged renewal was answered
+	asked       time.Duration // when its newest renewal was sent
 	timer       int32         // index in core.timers
 	queue       int32         // index in core.queue, or core.apart; -1: not queued
 	state       state

@@ -257,12 +257,39 @@ func (c *core) pick(share int) *stream {
 
 func (c *core) send(now time.Duration, st *stream, l *lease) {
 	c.unqueue(l)
-	l.state, l.on = outstanding, st
+	l.state, l.on, l.asked = outstanding, st, now
 	st.out = append(st.out, pending{l: l, id: l.id, sent: now, slept: c.slept})
 	st.full = len(st.out) >= st.room()
-	st.checkAt = min(st.checkAt, now+c.patience(l))
+	look := c.impatience(l)
+	if l.tries > 0 {
+		look = c.patience(l)
+	}
+	st.checkAt = min(st.checkAt, now+look)
 	st.idleAt = never
 	c.do(action{kind: actSend, st: st, id: l.id})
+}
+
+// repeat sends once more, on the same stream, what st has not answered for a sixth of its TTL
+// although st is not silent, and returns when to do so next. The gRPC proxy answers all renewals of
+// a lease when it has renewed it itself. The newest of them counts, so however late that is, the
+// answer is not old.
+func (c *core) repeat(now time.Duration, st *stream) time.Duration {
+	next := never
+	for _, p := range st.out {
+		l := p.l
+		if l.on != st || l.ttl == 0 || l.denied > 0 || p.sent < l.asked {
+			continue
+		}
+		at := max(l.heard+l.ttl/renewFraction, p.sent+l.ttl/patienceFraction)
+		switch {
+		case at > now:
+			next = min(next, at)
+		case 2*len(st.out) < st.room(): // others need the rest
+			c.send(now, st, l)
+			next = min(next, now+l.ttl/patienceFraction)
+		}
+	}
+	return next
 }
 
 // wantsStream reports whether the queue needs one more stream.
@@ -458,7 +485,7 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 				c.silent(now, st, patience, c.habitual(l))
 				continue
 			}
-			st.checkAt = at
+			st.checkAt = min(at, c.repeat(now, st))
 		}
 		if st.idleAt <= now && !c.needed(st) {
 			c.shut(st)

@@ -229,7 +229,7 @@ func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Du
 	c.unqueue(l)
 	l.tries, l.risk, l.denied, l.heard = 0, false, 0, now
 	switch {
-	case l.state == outstanding && l.on != st:
+	case l.state == outstanding && (l.on != st || sent < l.asked):
 		c.setTimer(l, l.deadline)
 	default:
 		l.state, l.on = waiting, nil

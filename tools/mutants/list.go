@@ -64,6 +64,8 @@ var mutants = []mutant{
 		old: "\tif l.denied = c.denials; was == queued {\n", new: "\tif was == queued {\n", pkg: leases, tests: cores},
 	{name: "lease: renewals are sent behind a denied one", file: "internal/lease/flow.go",
 		old: "st.full || st.trial ||", new: "st.full ||", pkg: leases, tests: cores},
+	{name: "lease: what the proxy has not answered is sent once only", file: "internal/lease/flow.go",
+		old: "st.checkAt = min(at, c.repeat(now, st))", new: "st.checkAt = at", pkg: leases, tests: cores + "|Proxy"},
 	{name: "lease: a full stream stays full", file: "internal/lease/flow.go",
 		old: "\tif len(st.out) <= st.room()/2 {\n", new: "\tif len(st.out) < 0 {\n", pkg: leases, tests: cores},
 
