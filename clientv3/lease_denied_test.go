@@ -121,18 +121,30 @@ func TestForbiddenLeaseLeavesTheOthersAlive(t *testing.T) {
 // do not expire meanwhile.
 func TestManyForbiddenLeasesFarAway(t *testing.T) {
 	t.Parallel()
+	for _, x := range []struct {
+		leases, ttl int
+		roundTrip   time.Duration
+	}{{80, 10, 500 * time.Millisecond}, {800, 5, 400 * time.Millisecond}} {
+		t.Run(fmt.Sprint(x.leases), func(t *testing.T) {
+			t.Parallel()
+			manyForbidden(t, x.leases, int64(x.ttl), x.roundTrip)
+		})
+	}
+}
+
+func manyForbidden(t *testing.T, leases int, ttl int64, roundTrip time.Duration) {
 	cl := withAuth(t, etcdtest.Options{Members: 3})
 	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
 	ctx := ctxFor(t, 2*long)
 	rightToOther(t, ctx, root, true)
 	near := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
 	c := dial(t, clientv3.Config{
-		Endpoints: far(t, cl, 500*time.Millisecond), Username: "user", Password: "pass",
+		Endpoints: far(t, cl, roundTrip), Username: "user", Password: "pass",
 	})
-	var channels [80]<-chan *clientv3.LeaseKeepAliveResponse
+	channels := make([]<-chan *clientv3.LeaseKeepAliveResponse, leases)
 	for i := range channels {
 		var err error
-		if channels[i], err = c.KeepAlive(ctx, leaseOfKey(t, ctx, near, i, 10)); err != nil {
+		if channels[i], err = c.KeepAlive(ctx, leaseOfKey(t, ctx, near, i, ttl)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -44,32 +44,32 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	asked := make(chan string, onceTries) // members that are being asked, as soon as that is known
 	begun, open := 0, 0
 	var avoid []string
-	ask := func() {
-		for more := true; more; {
-			select {
-			case m := <-asked:
-				avoid = append(avoid, m)
-			default:
-				more = false
-			}
-		}
-		begun++
-		open++
-		o := retry.StreamOptions{Avoid: append([]string(nil), avoid...)}
-		running.Go(func() { answers <- l.renewOnce(tries, id, o, asked) })
-	}
-	ask()
 	patience := onceTry
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	wait := backoff.Policy{Base: retry.DefaultWaitBase, Max: retry.DefaultWaitMax}
-	for {
+	for ask := true; ; {
+		if ask {
+			for more := true; more; {
+				select {
+				case m := <-asked:
+					avoid = append(avoid, m)
+				default:
+					more = false
+				}
+			}
+			ask = false
+			begun++
+			open++
+			o := retry.StreamOptions{Avoid: append([]string(nil), avoid...)}
+			running.Go(func() { answers <- l.renewOnce(tries, id, o, asked) })
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-late.C:
 			if begun < onceTries {
-				ask()
+				ask = true
 				patience *= 2
 				late.Reset(patience)
 			}
@@ -94,7 +94,7 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 				if err := backoff.Sleep(ctx, wait.Wait(begun-1)); err != nil {
 					return nil, err
 				}
-				ask()
+				ask = true
 				late.Reset(patience)
 			}
 		}

@@ -50,7 +50,7 @@ type lease struct {
 	heard       time.Duration // when its last acknowledged renewal was answered
 	asked       time.Duration // when its newest renewal was sent
 	timer       int32         // index in core.timers
-	queue       int32         // index in core.queue, or core.apart; -1: not queued
+	queue       int32         // index in core.queue, core.doubt or core.apart; -1: not queued
 	state       state
 	tries       uint8   // streams that were late with a renewal since the last acknowledged one
 	risk        bool    // the keeps have been notified that it is in danger, and not yet that it is out of danger
@@ -116,6 +116,7 @@ type core struct {
 	leases map[int64]*lease
 	timers heap // all leases, by at
 	queue  heap // the queued ones, by deadline
+	doubt  heap // those of them that may be denied, while denied ones are looked for (denied.go)
 	apart  heap // those that were denied, by denial (denied.go)
 	grants grants
 
@@ -131,6 +132,7 @@ type core struct {
 	denial  error         // the error of the last denial
 	denials uint32        // how many there were
 	search  int           // over how many streams renewals are spread to find denied leases; 0: none is looked for
+	trust   time.Duration // what was answered later than this is not looked for there
 	found   time.Duration // when the last one was
 	barred  int           // streams that ended with one since the last answer
 	trialAt time.Duration // denied leases are not tried before this
@@ -146,11 +148,11 @@ type core struct {
 }
 
 func newCore(firstAnswer time.Duration, jitter func() float64) *core {
+	queued := func(l *lease) *int32 { return &l.queue }
 	return &core{
 		firstAnswer: firstAnswer, jitter: jitter, leases: map[int64]*lease{}, armed: never,
 		timers: heap{place: func(l *lease) *int32 { return &l.timer }},
-		queue:  heap{place: func(l *lease) *int32 { return &l.queue }},
-		apart:  heap{place: func(l *lease) *int32 { return &l.queue }},
+		queue:  heap{place: queued}, doubt: heap{place: queued}, apart: heap{place: queued},
 	}
 }
 

@@ -7,9 +7,11 @@ package lease
 // nothing is sent behind it. So it costs the others nothing but the opening of a stream, and the
 // lease lives on if the user gets the right back in time.
 //
-// Each stream finds one denied lease in a round trip. So those that wait are spread over as many
-// streams as denied ones were found, over a long link over twice as many: then many are found in
-// the time of a few round trips, and the others do not expire behind them.
+// Each stream finds one denied lease in a round trip, and what is behind it waits for another. So
+// while there may be more of them, the leases that may be denied have streams of their own: those
+// that were not renewed since the user's rights are known to be what they are. They are spread over
+// as many streams as denied ones were found, over a long link over many at once, the most urgent at
+// the heads.
 
 import "time"
 
@@ -26,12 +28,8 @@ func (c *core) deny(now time.Duration, out []pending, live bool, err error) deni
 	if l.denied == 0 && len(c.apart.items) == 0 && c.search == 0 {
 		d = first
 	}
-	if l.denied == 0 && len(out) > 1 {
-		step := 1
-		if c.habit.usual() >= busyAfter {
-			step = 2 // there is no time for more round trips
-		}
-		c.search, c.found = min(c.search+step, maxSearch), now
+	if l.denied == 0 {
+		c.lookFor(now, l, len(out) > 1)
 	}
 	was := l.state
 	c.unqueue(l) // it may wait already, since it was late
@@ -42,23 +40,70 @@ func (c *core) deny(now time.Duration, out []pending, live bool, err error) deni
 	return d
 }
 
-// share returns how many renewals a stream gets while denied leases are looked for. That ends when
-// everything was answered, when none is found for a while, or when no further stream can be had.
+// lookFor looks for more leases that are denied like l; more says whether there may be any. If l
+// was renewed since others were looked for, the user's rights have changed, and any lease may be
+// denied.
+func (c *core) lookFor(now time.Duration, l *lease, more bool) {
+	was, changed := c.search, l.heard > c.trust
+	if c.found = now; changed {
+		c.trust = now
+	}
+	if more {
+		c.search++
+	}
+	if more && c.habit.usual() >= busyAfter { // there is no time for many round trips
+		n := c.queued()
+		for _, st := range c.streams {
+			n += len(st.out)
+		}
+		c.search += max(searchStep, n/searchShare)
+	}
+	if c.search = min(c.search, maxSearch); c.search > 0 && (was == 0 || changed) {
+		c.regroup()
+	}
+}
+
+// regroup puts the queued renewals in their lines, and keeps others from the streams where some
+// that may be denied are outstanding.
+func (c *core) regroup() {
+	all := append(c.queue.items, c.doubt.items...)
+	c.queue.items, c.doubt.items = nil, nil
+	for _, x := range all {
+		c.line(x.l).push(x.l, x.at)
+	}
+	for _, st := range c.streams {
+		st.doubt = c.search > 0
+	}
+}
+
+// share returns how many of the renewals that may be denied a stream gets. The search ends when no
+// denied one was found for a while, or when no further stream can be had.
 func (c *core) share(now time.Duration) int {
-	n := len(c.queue.items)
+	if c.search == 0 {
+		return maxOutstanding
+	}
+	n, streams, slow := len(c.doubt.items), 0, false
+	ends := now-c.found >= max(maxBacklog, 2*c.habit.usual())
 	for _, st := range c.streams {
 		switch {
-		case !st.live && now >= st.began+openPatience:
-			c.search = 0
-		case !st.late:
+		case !st.live:
+			slow = slow || now >= st.began+busyAfter
+			ends = ends || now >= st.began+openPatience
+		case st.late || st.trial || !st.doubt && len(st.out) > 0:
+		default:
+			streams++
 			n += len(st.out)
 		}
 	}
-	if n == 0 || c.search == 0 || now-c.found >= max(maxBacklog, 2*c.habit.usual()) {
+	switch {
+	case ends:
 		c.search = 0
+		c.regroup()
 		return maxOutstanding
+	case streams < c.search && !slow:
+		return 1 // the most urgent ones are not behind each other, but at the heads of those to come
 	}
-	return (n + c.search - 1) / c.search
+	return max(1, (n+c.search-1)/c.search)
 }
 
 // denial says what the end of a stream for lack of permission shows.
@@ -70,10 +115,15 @@ const (
 	first                  // no other lease is denied
 )
 
-// line returns the queue that l is in, or belongs to.
+// line returns the queue that l is in, or belongs to. It is not inlined for the reason of do.
+//
+//go:noinline
 func (c *core) line(l *lease) *heap {
-	if l.denied > 0 {
+	switch {
+	case l.denied > 0:
 		return &c.apart
+	case c.search > 0 && l.heard <= c.trust:
+		return &c.doubt
 	}
 	return &c.queue
 }
@@ -91,7 +141,10 @@ func (c *core) trial(now time.Duration) (opens bool) {
 	if !c.trialDue(now) {
 		return false
 	}
-	st := c.pick(maxOutstanding)
+	st := c.pick(maxOutstanding, true)
+	if st == nil {
+		st = c.pick(maxOutstanding, false)
+	}
 	if st == nil {
 		return true
 	}

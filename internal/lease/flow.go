@@ -44,8 +44,11 @@ const (
 	// 15 s, more than one etcd cluster is meant for.
 	maxStreams = 8
 
-	// maxSearch bounds them while denied leases are looked for.
-	maxSearch = 32
+	// maxSearch bounds those beside them on which denied leases are looked for. Far away one more
+	// is opened for each searchShare leases that may be denied, and searchStep at least.
+	maxSearch   = 64
+	searchShare = 8
+	searchStep  = 8
 
 	// maxLate bounds the late streams beside those: the number of members, so that each is tried
 	// when the others are late.
@@ -96,6 +99,7 @@ type stream struct {
 	gone   bool // not in core.streams any more
 	late   bool // counted in core.late
 	trial  bool // denied renewals are outstanding, and nothing is sent behind them
+	doubt  bool // what is outstanding may be denied, and others are not sent behind it
 	member string
 	began  time.Duration // when it was requested; once live, when it was opened
 
@@ -197,7 +201,7 @@ func (c *core) silentAt(st *stream) (at, patience time.Duration, l *lease) {
 // nextForStreams returns when checkStreams or dispatch next has something to do.
 func (c *core) nextForStreams(now time.Duration) time.Duration {
 	at := never
-	starved := (len(c.queue.items) > 0 || c.trialDue(now)) && len(c.streams)-c.late < max(maxStreams, c.search)
+	starved := (c.queued() > 0 || c.trialDue(now)) && len(c.streams)-c.late < maxStreams+c.search
 	if starved && c.retryAt > now {
 		at = c.retryAt
 	}
@@ -211,6 +215,9 @@ func (c *core) nextForStreams(now time.Duration) time.Duration {
 		}
 		if hedge := st.began + openPatience; starved && !st.live && hedge > now {
 			at = min(at, hedge)
+			if slow := st.began + busyAfter; c.search > 0 && slow > now {
+				at = min(at, slow)
+			}
 		}
 	}
 	return at
@@ -218,35 +225,46 @@ func (c *core) nextForStreams(now time.Duration) time.Duration {
 
 // needed reports whether st has to be kept.
 func (c *core) needed(st *stream) bool {
-	waits := len(c.queue.items)+len(c.apart.items) > 0
+	waits := c.queued()+len(c.apart.items) > 0
 	return len(st.out) > 0 || !st.live && waits || len(c.leases) > 0 && len(c.streams)-c.late == 1
 }
 
 // dispatch sends queued renewals where there is room and opens streams as needed.
 func (c *core) dispatch(now time.Duration) {
 	share := c.share(now)
-	for len(c.queue.items) > 0 {
-		st := c.pick(share)
-		if st == nil {
-			break
-		}
-		c.send(now, st, c.queue.items[0].l)
-	}
-	opens := c.trial(now) || len(c.queue.items) > 0
-	if opens && now >= c.retryAt && len(c.streams)-c.late < max(maxStreams, c.search) && c.wantsStream(now) {
+	c.assign(now, &c.queue, maxOutstanding)
+	c.assign(now, &c.doubt, share)
+	opens := c.trial(now) || c.queued() > 0
+	if opens && now >= c.retryAt && len(c.streams)-c.late < maxStreams+c.search && c.wantsStream(now) {
 		c.open(now)
+	}
+}
+
+// queued returns how many renewals wait for a stream, those of denied leases apart.
+func (c *core) queued() int { return len(c.queue.items) + len(c.doubt.items) }
+
+// assign sends the renewals of h where there is room. No stream gets more of them than share.
+func (c *core) assign(now time.Duration, h *heap, share int) {
+	for len(h.items) > 0 {
+		st := c.pick(share, h == &c.doubt)
+		if st == nil {
+			return
+		}
+		st.doubt = h == &c.doubt
+		c.send(now, st, h.items[0].l)
 	}
 }
 
 // pick returns the stream for the next renewal: the oldest one that is not busy, so
 // that the others fall idle and close, else the one with the least to do; nil if
-// all are full, or have their share.
-func (c *core) pick(share int) *stream {
+// all are full, or have their share. One that may be denied gets the one with the least to do,
+// among streams that have no others.
+func (c *core) pick(share int, doubt bool) *stream {
 	var best *stream
 	for _, st := range c.streams {
 		switch n := len(st.out); {
-		case !st.live || st.late || st.full || st.trial || n >= share:
-		case time.Duration(n)*st.gap < busyAfter:
+		case !st.live || st.late || st.full || st.trial || n >= share || n > 0 && st.doubt != doubt:
+		case n == 0 || !doubt && time.Duration(n)*st.gap < busyAfter:
 			return st
 		case best == nil || n < len(best.out):
 			best = st
@@ -295,7 +313,7 @@ func (c *core) repeat(now time.Duration, st *stream) time.Duration {
 // wantsStream reports whether the queue needs one more stream.
 func (c *core) wantsStream(now time.Duration) bool {
 	var gaps time.Duration
-	live, sent, opening := 0, 0, 0
+	live, sent, opening, doubt := 0, 0, 0, 0
 	for _, st := range c.streams {
 		if !st.live {
 			if opening++; now < st.began+openPatience || opening == maxOpening {
@@ -306,11 +324,20 @@ func (c *core) wantsStream(now time.Duration) bool {
 		if st.late || st.trial {
 			continue
 		}
+		if st.doubt && len(st.out) > 0 {
+			doubt++
+			continue
+		}
 		live++
 		sent += len(st.out)
 		gaps += st.gap
 	}
-	if live == 0 || live < c.search {
+	switch {
+	case len(c.doubt.items) > 0 && doubt < c.search:
+		return true
+	case len(c.queue.items) == 0 && !c.trialDue(now):
+		return false
+	case live == 0:
 		return true
 	}
 	each := gaps / time.Duration(live)
@@ -343,13 +370,18 @@ func (c *core) answered(st *stream) {
 		c.late--
 		st.checkAt, _, _ = c.silentAt(st)
 		c.row = 0
-		c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
+		c.forgive(st)
 	}
 	if st.good {
 		return
 	}
 	st.good = true
 	c.avoid = nil
+}
+
+// forgive takes st's member from those to avoid.
+func (c *core) forgive(st *stream) {
+	c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
 }
 
 // failed is an input: Open or the stream failed; v says what the error means.
@@ -370,8 +402,11 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	case denied == first || denied == unknown && c.row == 1: // an outage must not flood the log
 		c.do(action{kind: actNote, st: st, err: err, note: "lease stream failed, its renewals move"})
 	}
-	if denied != unknown {
+	switch {
+	case denied != unknown:
 		c.afterDenial(now)
+	case st.good && !st.trial:
+		c.hurry(now)
 	}
 	if c.row > 1 {
 		c.retryAt = now + c.wait()
@@ -396,16 +431,15 @@ func (c *core) fatal(out []pending, live bool, err error) {
 func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.shut(st)
 	if c.row == 0 && !c.anyLive() { // later ones are notified when they are queued
-		for _, x := range c.queue.items {
-			c.endanger(x.l)
+		for _, h := range []*heap{&c.queue, &c.doubt} {
+			for _, x := range h.items {
+				c.endanger(x.l)
+			}
 		}
 	}
 	c.elsewhere(st, false, true)
 	st.out = nil
 	c.blame(now, st, blame)
-	if st.good && !st.trial {
-		c.hurry(now)
-	}
 }
 
 // elsewhere queues again the renewals that are outstanding on st and not elsewhere.
@@ -432,7 +466,7 @@ func (c *core) blame(now time.Duration, st *stream, avoid bool) {
 	c.row++
 	if avoid && st.member != "" {
 		// The latest is the last.
-		c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
+		c.forgive(st)
 		if len(c.avoid) == avoidMax {
 			c.avoid = c.avoid[1:]
 		}
@@ -455,9 +489,9 @@ func (c *core) shut(st *stream) {
 // wait draws the wait before the next try.
 func (c *core) wait() time.Duration {
 	longest := maxRetryMax
-	if len(c.queue.items) > 0 {
-		if ttl := c.queue.items[0].l.ttl; ttl > 0 {
-			longest = min(max(ttl/retryPortion, minRetryMax), maxRetryMax)
+	for _, h := range []*heap{&c.queue, &c.doubt} {
+		if len(h.items) > 0 && h.items[0].l.ttl > 0 {
+			longest = min(longest, max(h.items[0].l.ttl/retryPortion, minRetryMax))
 		}
 	}
 	ceiling := backoff.Policy{Base: retryBase, Max: longest}.Ceiling(c.row - 2)
@@ -467,7 +501,7 @@ func (c *core) wait() time.Duration {
 // checkStreams closes streams that are silent or no longer needed. late: the process was paused, so
 // silence counts from now.
 func (c *core) checkStreams(now time.Duration, late bool) {
-	for _, st := range slices.Clone(c.streams) {
+	for _, st := range c.present() {
 		if late {
 			st.since = now
 		}
@@ -502,7 +536,7 @@ func (c *core) silent(now time.Duration, st *stream, patience time.Duration, hab
 	}
 	c.calm = habitual
 	c.beLate(now, st, habitual)
-	for _, other := range slices.Clone(c.streams) {
+	for _, other := range c.present() {
 		if other.live && !other.late && other.member == st.member && now-max(other.last, other.since) >= patience {
 			c.beLate(now, other, habitual)
 			c.row--
@@ -517,7 +551,7 @@ func (c *core) silent(now time.Duration, st *stream, patience time.Duration, hab
 // lose ends the patience with silent streams after leases were lost: leases that are kept next do
 // not use them.
 func (c *core) lose(now time.Duration) {
-	for _, st := range slices.Clone(c.streams) {
+	for _, st := range c.present() {
 		if len(st.out) == 0 || st.late {
 			continue
 		}
@@ -548,9 +582,15 @@ func (c *core) hopeUntil(st *stream) (at time.Duration) {
 	return at
 }
 
+// present returns a copy of the streams, for loops that shut some of them. It is not inlined for
+// the reason of do.
+//
+//go:noinline
+func (c *core) present() []*stream { return slices.Clone(c.streams) }
+
 // dropLate closes late streams whose answers would show nothing new.
 func (c *core) dropLate(now time.Duration) {
-	for _, st := range slices.Clone(c.streams) {
+	for _, st := range c.present() {
 		if st.late && c.hopeUntil(st) <= now {
 			c.shut(st)
 		}

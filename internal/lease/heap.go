@@ -24,6 +24,9 @@ func (a item) before(b item) bool {
 
 const children = 4
 
+// push is not inlined for the reason of do.
+//
+//go:noinline
 func (h *heap) push(l *lease, at time.Duration) {
 	h.items = append(h.items, item{at, l})
 	h.up(len(h.items)-1, item{at, l})

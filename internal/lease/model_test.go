@@ -146,7 +146,7 @@ func (m *model) check() {
 			)
 		}
 	}
-	if most := maxStreams + maxLate; len(m.core.streams) > most {
+	if most := maxStreams + maxSearch + maxLate; len(m.core.streams) > most {
 		m.t.Fatalf("%d streams", len(m.core.streams))
 	}
 }
@@ -317,7 +317,7 @@ func (m *model) settle() {
 			m.t.Fatalf("keep of %d ended %d times", mk.id, mk.ended)
 		}
 	}
-	if c := m.core; len(c.leases)+len(c.timers.items)+len(c.queue.items)+len(c.apart.items)+len(c.streams) > 0 {
+	if c := m.core; len(c.leases)+len(c.timers.items)+c.queued()+len(c.apart.items)+len(c.streams) > 0 {
 		m.t.Fatal("something is left after close")
 	}
 }

@@ -97,7 +97,7 @@ func (c *core) enqueue(l *lease) {
 // requeue gives a queued lease the place of its new deadline.
 func (c *core) requeue(l *lease) {
 	if l.denied == 0 {
-		c.queue.fix(l, l.deadline)
+		c.line(l).fix(l, l.deadline)
 	}
 }
 

@@ -119,7 +119,7 @@ func (d *driver) input(c scenario.Command) {
 	case "close":
 		k.close(d.now)
 	case "state":
-		d.say("%d leases, %d queued, %d streams, avoid %v", len(k.leases), len(k.queue.items), len(k.streams), k.avoid)
+		d.say("%d leases, %d queued, %d streams, avoid %v", len(k.leases), k.queued(), len(k.streams), k.avoid)
 	default:
 		d.t.Fatalf("unknown command %q", c.Name)
 	}

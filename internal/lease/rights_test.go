@@ -1,0 +1,136 @@
+package lease
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// rights is a server far away where a user may not renew some leases. It ends a stream at such a
+// renewal, and does not look at those behind.
+type rights struct {
+	core    *core
+	now     time.Duration
+	way     time.Duration // of a round trip
+	denied  func(id int64) bool
+	ttl     func(id int64) int64
+	streams []*rightsStream
+	most    int // streams at a time
+	opened  int
+	sends   int
+	lost    map[int64]bool
+}
+
+type rightsStream struct {
+	st   *stream
+	reqs []rightsReq
+	ends time.Duration // when the client learns of the end; 0: it has not ended
+}
+
+type rightsReq struct {
+	id     int64
+	sent   time.Duration
+	denied bool
+	judged bool
+}
+
+func (r *rights) run() {
+	for i := 0; i < len(r.core.acts); i++ {
+		switch a := r.core.acts[i]; a.kind {
+		case actOpen:
+			r.streams = append(r.streams, &rightsStream{st: a.st})
+			r.opened++
+			r.most = max(r.most, len(r.streams))
+			r.core.opened(r.now, a.st, "m")
+		case actSend:
+			j := slices.IndexFunc(r.streams, func(s *rightsStream) bool { return s.st == a.st })
+			r.streams[j].reqs = append(r.streams[j].reqs, rightsReq{id: a.id, sent: r.now})
+			r.sends++
+		case actShut:
+			r.streams = slices.DeleteFunc(r.streams, func(s *rightsStream) bool { return s.st == a.st })
+		case actEnded:
+			r.lost[a.k.l.id] = true
+		}
+	}
+	r.core.acts = r.core.acts[:0]
+}
+
+func (r *rights) pass(d time.Duration) {
+	for end := r.now + d; r.now < end; r.now += 5 * time.Millisecond {
+		if r.core.armed <= r.now {
+			r.core.tick(r.now)
+			r.run()
+		}
+		for _, s := range slices.Clone(r.streams) {
+			for i := range s.reqs { // the server looks at them half a round trip after they were sent
+				if q := &s.reqs[i]; !q.judged && q.sent+r.way/2 <= r.now {
+					q.judged, q.denied = true, r.denied(q.id)
+				}
+			}
+			for len(s.reqs) > 0 && s.reqs[0].sent+r.way <= r.now && !s.st.gone {
+				q := s.reqs[0]
+				s.reqs = s.reqs[1:]
+				if q.denied {
+					r.core.failed(r.now, s.st, errors.New("denied"), Denied)
+				} else {
+					r.core.answer(r.now, s.st, &pb.LeaseKeepAliveResponse{ID: q.id, TTL: r.ttl(q.id)})
+				}
+				r.run()
+			}
+		}
+	}
+}
+
+// rightsOf has n leases kept, of which the user may not renew some: from the start, or once all
+// were renewed. It returns the lost ones that the user may renew.
+func rightsOf(seed uint64, n, forbidden int, later bool) (r *rights, lost int) {
+	draw := rand.New(rand.NewPCG(seed, 0))
+	bad := map[int64]bool{}
+	for _, i := range draw.Perm(n)[:forbidden] {
+		bad[int64(i+1)] = true
+	}
+	denies := !later
+	r = &rights{
+		core: newCore(DefaultFirstAnswer, draw.Float64), way: 200 * time.Millisecond, lost: map[int64]bool{},
+		denied: func(id int64) bool { return denies && bad[id] },
+		ttl:    func(id int64) int64 { return []int64{2, 3, 10}[id%3] },
+	}
+	for id := int64(1); id <= int64(n); id++ {
+		r.core.granted(r.now, id, seconds(r.ttl(id)), r.now-r.way, 0)
+		r.core.keepAlive(r.now, id, &keep{})
+		r.run()
+		if id%7 == 0 {
+			r.pass(5 * time.Millisecond)
+		}
+	}
+	r.pass(5*time.Second + time.Duration(draw.Int64N(int64(time.Second))))
+	denies = true
+	r.pass(15 * time.Second)
+	for id := range r.lost {
+		if !bad[id] {
+			lost++
+		}
+	}
+	return r, lost
+}
+
+// TestForbiddenLeasesDoNotDelayOthers: the leases that the user may renew are not behind unknown
+// ones that it may not, however short their TTL is. A few of 2,500 may be unlucky, and be behind
+// one in each of the five round trips that there are.
+func TestForbiddenLeasesDoNotDelayOthers(t *testing.T) {
+	for seed := range uint64(10) {
+		for _, later := range []bool{false, true} {
+			r, lost := rightsOf(seed, 3000, 500, later)
+			if lost > 2 {
+				t.Errorf("seed %d, rights taken away later: %v: %d leases lost", seed, later, lost)
+			}
+			if most := maxStreams + maxSearch; r.most > most || r.opened > 600 {
+				t.Errorf("seed %d: up to %d streams, %d opened", seed, r.most, r.opened)
+			}
+		}
+	}
+}
