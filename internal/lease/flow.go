@@ -15,7 +15,9 @@ package lease
 //     lasted for longer than the patience (patience.go) the stream is late: everything
 //     outstanding on it is sent again elsewhere, another member preferred, and nothing
 //     new is sent on it. It is still listened to, as long as an answer from it could
-//     say anything new: with one it is as good as any other again.
+//     say anything new: with one it is as good as any other again;
+//   - what a stream that is not silent does not answer for a sixth of its TTL is sent on
+//     it once more (repeat).
 //
 // A stream is opened when there is something to send, not before.
 
