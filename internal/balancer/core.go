@@ -73,6 +73,9 @@ func (s *Set) enter(m *Member, to State, err error, fx *effects) {
 	fx.publish = true
 }
 
+// dial is not inlined: its copies made programs larger.
+//
+//go:noinline
 func (s *Set) dial(m *Member, lane bool, now int64, fx *effects) *conn {
 	c := &conn{m: m, lane: lane, made: now, dialled: now}
 	fx.dial = append(fx.dial, c)
