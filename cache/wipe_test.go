@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -34,6 +35,20 @@ func TestWipedEtcdThatOvertook(t *testing.T) {
 	}
 }
 
+// held is a Watcher whose watches are asked for later.
+type held struct {
+	clientv3.Watcher
+	until chan struct{}
+}
+
+func (h *held) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	select {
+	case <-h.until:
+	case <-ctx.Done():
+	}
+	return h.Watcher.Watch(ctx, key, opts...)
+}
+
 // TestRestoreBehindAPromise: a copy's revision is ahead of its newest key, since etcd says so, by a
 // notification or for a read, or since it was listed there. Then a backup is restored that has that
 // key, and is overtaken. The copy becomes what etcd has.
@@ -42,11 +57,13 @@ func TestRestoreBehindAPromise(t *testing.T) {
 	for name, c := range map[string]struct {
 		args   []string
 		listed bool // after the writes of others
+		held   bool // the watch is asked for after the restore
 		reads  bool // reads bring the copy up to date
 	}{
 		"notified": {args: []string{"--watch-progress-notify-interval=100ms"}},
 		"read":     {reads: true},
 		"listed":   {listed: true},
+		"held":     {listed: true, held: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,7 +93,13 @@ func TestRestoreBehindAPromise(t *testing.T) {
 			if c.listed {
 				others()
 			}
-			ca := open(t, clienttest.Dial(t, cl.Endpoints()...), []string{"p/"})
+			client := clienttest.Dial(t, cl.Endpoints()...)
+			h := &held{Watcher: clientv3.NewWatcher(client), until: make(chan struct{})}
+			t.Cleanup(func() { h.Close() }) // after the cache
+			if !c.held {
+				close(h.until)
+			}
+			ca := open(t, client, []string{"p/"}, cache.WithSource(client, h))
 			w := ca.Watch(within(t), "p/", clientv3.WithPrefix())
 			if !c.listed {
 				rev := others()
@@ -96,6 +119,11 @@ func TestRestoreBehindAPromise(t *testing.T) {
 			others()
 			ok(t, "Heal", m.Proxy().Heal())
 			write("a put", func() error { _, err := direct.Put(within(t), "p/late", "v"); return err })
+			if c.held {
+				_, err := client.Get(within(t), "p/kept") // the new connection is there
+				ok(t, "Get", err)
+				close(h.until)
+			}
 			clienttest.Await(t, "the keys of the new history", func() bool {
 				r, err := ca.Get(within(t), "p/", clientv3.WithPrefix(), clientv3.WithSerializable())
 				s := ""

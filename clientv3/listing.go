@@ -36,6 +36,7 @@ func (l *Listing) Add(r *GetResponse) {
 		l.of.Revision = r.Header.GetRevision()
 	}
 	if !l.read {
+		l.of.Answered = time.Now()
 		l.read, l.of.ClusterID, l.of.Term, l.of.Empty = true, r.Header.GetClusterId(), r.Header.GetRaftTerm(),
 			r.Count == 0
 	}

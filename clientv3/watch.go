@@ -283,6 +283,9 @@ type watchStream struct {
 
 func (s *watchStream) Member() string { return s.on.Member() }
 
+// Connected is when the connection of the stream was made, zero if unknown.
+func (s *watchStream) Connected() time.Time { return s.on.Connected() }
+
 // errOldToken ends a stream on which the first watch would be refused.
 var errOldToken = errors.New("watch: the token of the stream was replaced")
 

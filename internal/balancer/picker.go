@@ -61,6 +61,20 @@ func (p *Pick) Slot() uint64 { return p.slot.Load() }
 // Age is how long ago the member was picked.
 func (p *Pick) Age() time.Duration { return time.Duration(p.Got.set.now() - p.began) }
 
+// Connected is when the work's connection was made, zero if it has none.
+func (p *Pick) Connected() time.Time {
+	p.mu.Lock()
+	c := p.conn
+	p.mu.Unlock()
+	if c == nil {
+		return time.Time{}
+	}
+	s := c.m.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(time.Duration(c.readyAt - s.now()))
+}
+
 // took makes c the work's connection, unless it takes nothing more.
 func (p *Pick) took(c *conn, now int64) bool {
 	p.mu.Lock()

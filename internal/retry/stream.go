@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -56,7 +57,17 @@ func StreamOf(cs grpc.ClientStream) *Stream {
 	return s
 }
 
+// Connected is when the stream's connection was made, zero for a nil Stream.
+func (s *Stream) Connected() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.pick.Connected()
+}
+
 // Member returns the endpoint of the stream, "" for a nil Stream.
+//
+//go:noinline
 func (s *Stream) Member() string {
 	if s == nil || s.pick.Got == nil {
 		return ""

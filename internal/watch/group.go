@@ -102,7 +102,9 @@ type stream struct {
 	live     bool
 	member   string
 	openedAt time.Time
-	good     bool // it confirmed a watcher
+	// connected is when the connection to the member was made, zero if unknown.
+	connected time.Time
+	good      bool // it confirmed a watcher
 
 	numbering numbering
 	nextID    int64              // the id for the next create; never reused
@@ -219,13 +221,14 @@ func (c *core) open(g *group) {
 	c.do(action{kind: actOpen, g: g, st: g.st})
 }
 
-// opened is an input: Open returned a stream.
-func (c *core) opened(now time.Time, st *stream, member string) {
+// opened is an input: Open returned a stream. connected is when its connection was made, zero if
+// that is unknown.
+func (c *core) opened(now time.Time, st *stream, member string, connected time.Time) {
 	g := st.g
 	if g.st != st {
 		return
 	}
-	st.live, st.member, st.openedAt = true, member, now
+	st.live, st.member, st.openedAt, st.connected = true, member, now, connected
 	st.ids = make(map[int64]*watcher, g.size)
 	c.admit(now, st)
 }

@@ -75,7 +75,7 @@ func (h *hostile) step() {
 		}
 	case 1:
 		if h.st != nil && !h.st.live {
-			h.core.opened(h.now, h.st, "m")
+			h.core.opened(h.now, h.st, "m", time.Time{})
 		} else if h.st != nil && h.next(8) == 0 {
 			h.core.broken(h.now, h.st, errors.New("reset"), Verdict(h.next(3)))
 		}
@@ -149,7 +149,7 @@ func runHostile(t *testing.T, data []byte) {
 		switch st := h.st; {
 		case st == nil:
 		case !st.live:
-			h.core.opened(h.now, st, "sane")
+			h.core.opened(h.now, st, "sane", time.Time{})
 		case st.member != "sane":
 			h.core.broken(h.now, st, errors.New("reset"), Retry)
 		case len(st.creates) > 0:

@@ -24,8 +24,9 @@ import (
 
 // Listing describes a follower's read of its range at one revision.
 type Listing struct {
-	// Since is when reading began.
+	// Since is when reading began, Answered when the first answer had come.
 	Since     time.Time
+	Answered  time.Time
 	Revision  int64
 	ClusterID uint64
 	Term      uint64 // the raft term of then; 0: not known
@@ -63,12 +64,14 @@ type listing struct {
 	again  bool    // the request for the proof failed
 	proved *stream // the watcher may be created on it
 	shared bool    // the history is the group's
-	added  time.Time
-	failed bool // a stream has failed since
+	// answered is when its first answer had come, added when the watch began.
+	answered, added time.Time
+	failed          bool // a stream has failed since
 }
 
 func newListing(l *Listing, key, end []byte) *listing {
-	w := &listing{since: l.Since, term: l.Term, proof: witness{revision: l.Revision, newest: l.newest}}
+	w := &listing{since: l.Since, answered: l.Answered, term: l.Term}
+	w.proof.revision, w.proof.newest = l.Revision, l.newest
 	switch {
 	case l.newest != 0:
 		w.proof.changes = []Change{l.change}

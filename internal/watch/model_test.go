@@ -316,7 +316,7 @@ func (m *model) openIfAsked() {
 		return
 	}
 	m.server = &modelStream{theirs: m.next(3) == 0, watchers: map[int64]*serverWatcher{}}
-	m.core.opened(m.now, m.st, fmt.Sprintf("m%d", m.next(3)))
+	m.core.opened(m.now, m.st, fmt.Sprintf("m%d", m.next(3)), time.Time{})
 	m.run()
 }
 
@@ -537,7 +537,7 @@ func (m *model) settle() {
 		m.run()
 		if m.st != nil && m.server == nil {
 			m.server = &modelStream{watchers: map[int64]*serverWatcher{}}
-			m.core.opened(m.now, m.st, "m")
+			m.core.opened(m.now, m.st, "m", time.Time{})
 			m.run()
 		}
 		m.answerConfirms()

@@ -82,11 +82,12 @@ func (w *watcher) trust(newest int64, f Finding) {
 	w.doubtful = w.promised
 }
 
-// late reports that something may have happened between the listing and the opening of st.
-// Otherwise the first create starts at the position: followers of keys that were deleted last would
-// list again and again.
+// late reports that etcd may have been restored between the listing and the opening of st: a stream
+// has failed, the connection is younger than the listing, or there was the time for it behind a
+// proxy that keeps its connections. Otherwise the first create starts at the position: followers of
+// keys that were deleted last would list again and again.
 func (l *listing) late(st *stream) bool {
-	return l != nil && (l.failed || st.openedAt.Sub(l.added) > lateAfter)
+	return l != nil && (l.failed || st.connected.After(l.answered) || st.openedAt.Sub(l.added) > lateAfter)
 }
 
 // unchecked gives up the check of revisions before one that was compacted.

@@ -102,7 +102,11 @@ func (d *driver) input(c scenario.Command) {
 			d.run()
 		}
 	case "opened":
-		k.opened(d.now, d.stream(c), c.Args["member"])
+		var connected time.Time
+		if c.Has("connected") { // just now
+			connected = d.now
+		}
+		k.opened(d.now, d.stream(c), c.Args["member"], connected)
 	case "broken":
 		k.broken(d.now, d.stream(c), err, verdict)
 	case "recv":
@@ -172,7 +176,10 @@ func (d *driver) listing(c scenario.Command) *Listing {
 	if !c.Has("listed") {
 		return nil
 	}
-	l := &Listing{Since: d.now, Revision: c.Int(d.t, "listed", 0), ClusterID: 7, Term: uint64(c.Int(d.t, "term", 0))}
+	l := &Listing{
+		Since: d.now, Answered: d.now, Revision: c.Int(d.t, "listed", 0), ClusterID: 7,
+		Term: uint64(c.Int(d.t, "term", 0)),
+	}
 	if rev := c.Int(d.t, "newest", 0); rev > 0 {
 		l.Note(&mvccpb.KeyValue{Key: []byte(c.Args["key"]), ModRevision: rev, Value: []byte("v")})
 	} else {

@@ -20,11 +20,18 @@ type streamHost = *duplex.Pair[*pb.WatchRequest, *pb.WatchResponse]
 // open starts st. The caller holds e.mu.
 func (e *Engine) open(st *stream) {
 	o := OpenOptions{Group: st.g.name, RequireLeader: st.guarded, Avoid: st.avoid}
+	var connected time.Time
 	st.host = duplex.Start(e.work, duplex.Config[*pb.WatchRequest, *pb.WatchResponse]{
-		Open: func(ctx context.Context) (Stream, error) { return e.cfg.Open(ctx, o) },
-		Opened: func(member string) {
+		Open: func(ctx context.Context) (Stream, error) {
+			s, err := e.cfg.Open(ctx, o)
+			if c, knows := s.(interface{ Connected() time.Time }); err == nil && knows {
+				connected = c.Connected()
+			}
+			return s, err
+		},
+		Opened: func(member string) { // by the goroutine of Open, after it
 			e.lock()
-			e.core.opened(time.Now(), st, member)
+			e.core.opened(time.Now(), st, member, connected)
 			e.run()
 		},
 		Answered: func(resp *pb.WatchResponse) { e.answered(st, resp) },
