@@ -56,6 +56,8 @@ type conn struct {
 	wrong        bool  // the other side is not what the configuration says
 	probing      probeKind
 	early        bool   // the probe for consensus is made before calls have waited for so long that they are in doubt
+	beside       bool   // a probe for life is under way beside one for consensus
+	besideAt     int64  // Set.now: not before this the next of that kind
 	probeGen     uint64 // distinguishes a running probe from those given up
 	probeAt      int64  // Set.now: not before this the next probe
 	failures     int    // probes failed in a row, for the backoff
@@ -178,7 +180,9 @@ func (c *conn) probe(kind probeKind, now int64) {
 	}
 }
 
-// quiet is how long nothing has come from the other side.
+// quiet is how long nothing has come from the other side. It is not inlined, as silenceLimit.
+//
+//go:noinline
 func (c *conn) quiet(now int64) time.Duration {
 	return time.Duration(now - max(c.lastByte.Load(), c.m.set.floor.Load()))
 }
@@ -325,6 +329,8 @@ func (a *activity) end(now int64, answered bool) {
 
 // silence is how long calls have been waiting for any answer; floor is the time
 // before which silence does not count.
+//
+//go:noinline
 func (a *activity) silence(now, floor int64) time.Duration {
 	if a.n.Load() <= 0 {
 		return 0

@@ -46,6 +46,7 @@ type probeOrder struct {
 	gen     uint64
 	timeout time.Duration
 	leader  bool // also asks which member leads
+	beside  bool // beside one for consensus
 }
 
 type cancellation struct {
@@ -294,7 +295,7 @@ func backoff(failures int) time.Duration {
 
 func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 	m := c.m
-	if c.probing != noProbe && (!c.early || kind != aliveProbe) || c.stage != ready || now < c.probeAt {
+	if c.probing != noProbe || c.stage != ready || now < c.probeAt {
 		return
 	}
 	c.probe(kind, now)
@@ -321,6 +322,18 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 	leader := kind == aliveProbe && c == m.conn && now >= c.leaderAt &&
 		(c.running(Session) > 0 || m.witness > c.lastByte.Load())
 	fx.probes = append(fx.probes, probeOrder{c: c, kind: kind, gen: c.probeGen, timeout: timeout, leader: leader})
+}
+
+// startBeside makes a probe for life beside one for consensus, which may take ten seconds: a
+// connection that falls silent meanwhile must be found out as soon as any other.
+func (s *Set) startBeside(c *conn, now int64, fx *effects) {
+	if c.probing != consensusProbe || c.beside || c.stage != ready || now < c.besideAt ||
+		!c.early && c.quiet(now) < activeProbeAfter {
+		return
+	}
+	c.beside = true
+	c.asked.Store(now)
+	fx.probes = append(fx.probes, probeOrder{c: c, kind: aliveProbe, timeout: c.m.probeTimeout(), beside: true})
 }
 
 // leadership is what a member says of its leader.
@@ -353,14 +366,28 @@ func (s *Set) leaderAsked(c *conn, l leadership, now int64) {
 // probed takes the result of a probe. A probe of an earlier generation is void.
 func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now int64, fx *effects) {
 	c, m := o.c, o.c.m
-	if c.probing != o.kind || c.probeGen != o.gen || c.stage != ready {
+	began := now - int64(took)
+	if o.beside {
+		c.beside, c.besideAt = false, now+int64(probeBackoffBase)
+	} else if c.probing != o.kind || c.probeGen != o.gen {
 		return
 	}
-	c.probe(noProbe, now)
+	if c.stage != ready {
+		return
+	}
 	if v == answered && !c.tracked.Load() {
 		c.lastByte.Store(now)
 	}
-	began := now - int64(took)
+	if o.beside && c.probing == consensusProbe {
+		c.asked.Store(0)
+		if v == answered {
+			m.trip.add(int64(took), now)
+		}
+		if v == answered || c.lastByte.Load() > began {
+			return // it goes on
+		}
+	}
+	c.probe(noProbe, now)
 	if o.kind == consensusProbe {
 		s.consensusProbed(c, err, v, took, now, fx)
 		return

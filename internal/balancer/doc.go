@@ -62,7 +62,8 @@
 // health check; any answer counts, and so does any byte that arrives meanwhile. The probe
 // for consensus is a linearizable read of one key; any answer that is not about missing
 // leadership counts. If it goes unanswered a health check has to come through on the same
-// connection before the member is called stalled: else the connection is merely full.
+// connection before the member is called stalled: else the connection is merely full. It may take
+// ten seconds; a connection that falls silent meanwhile gets a probe for life beside it.
 //
 // A member with quiet streams is asked for its status instead, which is life as well and says
 // whether it has a leader; the health check follows if it does not answer as soon as calls do. A

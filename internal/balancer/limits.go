@@ -90,7 +90,10 @@ func (m *Member) agreed(d, now int64) {
 // consensusTime is what such calls usually take; those of the other members are a first guess.
 func (m *Member) consensusTime() int64 { return cmp.Or(m.agree.value.Load(), m.set.agree.value.Load()) }
 
-// silenceLimit is how long calls wait without a byte before m is in doubt.
+// silenceLimit is how long calls wait without a byte before m is in doubt. It is not inlined: its
+// copies made programs larger.
+//
+//go:noinline
 func (m *Member) silenceLimit() time.Duration {
 	return limit(
 		m.set.cfg.SilenceLimit,

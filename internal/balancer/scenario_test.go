@@ -400,6 +400,8 @@ func (d *driver) input(c scenario.Command) {
 		}
 	case "trip": // trip MEMBER 600ms: there and back
 		d.delay[c.Word(0)], _ = time.ParseDuration(c.Word(1))
+	case "agree": // agree MEMBER 2s: so long takes what needs consensus
+		d.member(c.Word(0)).agree.value.Store(int64(must(time.ParseDuration(c.Word(1)))))
 	case "bytes":
 		d.conns[c.Word(0)].BytesArrived()
 		d.tickAt = d.clock + 1
@@ -440,4 +442,11 @@ func (d *driver) input(c scenario.Command) {
 	default:
 		d.t.Fatalf("unknown command %q", c.Name)
 	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

@@ -152,8 +152,12 @@ func (s *Set) lookAt(c *conn, now int64, busy, recent bool, next *alarm, fx *eff
 		s.callWitnesses(m, asked)
 	}
 	if c.stage == ready {
-		if kind := s.due(c, now, busy, recent, next); kind != noProbe {
+		kind, alive := s.due(c, now, busy, recent, next)
+		if kind != noProbe {
 			s.startProbe(c, kind, now, fx)
+		}
+		if alive {
+			s.startBeside(c, now, fx)
 		}
 	}
 }
@@ -169,8 +173,9 @@ func (s *Set) callWitnesses(m *Member, since int64) {
 }
 
 // due is the one place that says which probe a connection needs now, and otherwise when
-// to look at it again. startProbe keeps to the pace.
-func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind {
+// to look at it again. startProbe keeps to the pace. alive: it needs one for life, beside another
+// perhaps.
+func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) (kind probeKind, alive bool) {
 	m := c.m
 	inUse := c == m.conn && m.state != Ejected
 	quiet, limit := c.quiet(now), m.silenceLimit()
@@ -182,9 +187,9 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 	if calls {
 		next.in(watchEvery)
 	}
-	kind := noProbe
 	need := func(k probeKind) {
 		next.in(watchSlow)
+		alive = alive || k == aliveProbe
 		if kind == noProbe {
 			kind = k
 		}
@@ -232,7 +237,7 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 	if inUse && (s.holding.Load() || c.wanted.Load() && c.quorum.last.Load() == 0) {
 		need(consensusProbe)
 	}
-	return kind
+	return kind, alive
 }
 
 // lookAtLane makes the lane when a pick asked for it and closes it when it is idle.
