@@ -30,11 +30,12 @@ const refreshTimeout = 10 * time.Second
 // Token is one token; tokens are compared by identity.
 type Token struct {
 	Value    string
+	Asked    time.Time         // when it was asked for; the server made it later
 	metadata map[string]string // the metadata of calls; never changed
 }
 
-func newToken(v string) *Token {
-	return &Token{Value: v, metadata: map[string]string{rpctypes.TokenFieldNameGRPC: v}}
+func newToken(v string, asked time.Time) *Token {
+	return &Token{Value: v, Asked: asked, metadata: map[string]string{rpctypes.TokenFieldNameGRPC: v}}
 }
 
 // Metadata returns the metadata of calls; callers must not change it.
@@ -72,7 +73,7 @@ func New(group *worker.Group, fetch func(ctx context.Context) (string, error)) *
 // Static returns a keeper of the user's own token.
 func Static(value string) *Keeper {
 	k := &Keeper{}
-	k.now.Store(newToken(value))
+	k.now.Store(newToken(value, time.Time{}))
 	return k
 }
 
@@ -201,13 +202,14 @@ func (k *Keeper) start(renew bool) *flight {
 func (k *Keeper) refresh(ctx context.Context, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
+	asked := time.Now()
 	value, err := k.fetch(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
 	case err == nil:
 		k.off.Store(false)
-		k.now.Store(newToken(value))
+		k.now.Store(newToken(value, asked))
 	case errors.Is(err, rpctypes.ErrAuthNotEnabled):
 		k.off.Store(true)
 		k.now.Store(nil)

@@ -103,7 +103,7 @@ func TestEnsureLastsAsLongAsItsContext(t *testing.T) {
 func TestRenewLastsAsLongAsItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lasts(t, func(k *Keeper, ctx context.Context) error {
-			k.now.CompareAndSwap(nil, newToken("old"))
+			k.now.CompareAndSwap(nil, newToken("old", time.Now()))
 			return k.Renew(ctx)
 		})
 	})

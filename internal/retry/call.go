@@ -25,10 +25,11 @@ type call struct {
 	avoid     uint64            // members that failed this call
 	tried     []etcderr.Attempt // failures so far
 	failures  uint              // attempts that failed so far
-	refreshes int
-	uncertain bool // an attempt may have been executed
-	moved     bool // the last attempt's connection was found silent, or its member stalled
-	first     try  // the first attempt; inside, so that most calls need one allocation
+	refreshes int               // how often the token was refused
+	fresh     int               // as a fresh one
+	uncertain bool              // an attempt may have been executed
+	moved     bool              // the last attempt's connection was found silent, or its member stalled
+	first     try               // the first attempt; inside, so that most calls need one allocation
 }
 
 // invoke makes a call; k is empty.

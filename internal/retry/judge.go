@@ -10,8 +10,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
-// maxRefreshes per call: a token can expire again while the call waits.
-const maxRefreshes = 3
+// maxRefreshes is how often the token of a call is replaced at most, and maxFresh for tokens that
+// were refused soon after they had been asked for: those are not valid where the call goes. An
+// older one has expired while the call waited, and may do so again on a slow or busy cluster.
+const (
+	maxRefreshes = 12
+	maxFresh     = 3
+	freshFor     = time.Second
+)
 
 // judge decides whether to repeat after err, the n-th failure from 0, and how
 // long to wait before.
@@ -27,13 +33,16 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 	}
 	class := etcderr.ClassOf(err)
 	if k.needsToken(err, class) {
-		if k.refreshes >= maxRefreshes || k.plan.kind == login {
-			return 0, false
-		}
-		k.refreshes++
 		var old *auth.Token
 		if r, ok := err.(*refused); ok {
 			old = r.token
+		}
+		if old == nil || time.Since(old.Asked) < freshFor {
+			k.fresh++
+		}
+		k.refreshes++
+		if k.fresh > maxFresh || k.refreshes > maxRefreshes || k.plan.kind == login {
+			return 0, false
 		}
 		return 0, k.c.cfg.Auth.Invalidate(old)
 	}

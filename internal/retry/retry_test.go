@@ -327,6 +327,41 @@ func TestTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// A token that was valid when it was sent may have expired when a slow cluster looks at it, again
+// and again. One that is refused at once is not valid there, and a new one helps no more.
+func TestTokenExpiresWhileTheCallWaits(t *testing.T) {
+	var logins atomic.Int32
+	g := worker.New(context.Background())
+	defer g.Stop()
+	k := auth.New(g, func(context.Context) (string, error) { return fmt.Sprint("token-", logins.Add(1)), nil })
+	r := newRig(t, 2, func(c *retry.Config) { c.Auth = k })
+	var slow atomic.Bool
+	slow.Store(true)
+	r.script(func(ctx context.Context, _ int) error {
+		if slow.Load() {
+			if logins.Load() > 5 {
+				return nil
+			}
+			select {
+			case <-time.After(1100 * time.Millisecond): // the member is slow
+			case <-ctx.Done():
+			}
+		}
+		return rpctypes.ErrGRPCInvalidAuthToken
+	})
+	if _, err := r.kv.Put(within(t, long), put); err != nil {
+		t.Errorf("after %d logins: %v", logins.Load(), err)
+	}
+	slow.Store(false)
+	logins.Store(0)
+	if _, err := r.kv.Put(within(t, long), put); err != rpctypes.ErrInvalidAuthToken {
+		t.Errorf("a token that is never valid: %v", err)
+	}
+	if n := logins.Load(); n > 4 {
+		t.Errorf("%d logins", n)
+	}
+}
+
 // A stream whose token is refused elsewhere while it waits for a member gets the next one. Without
 // any it would be refused, which shows only after the way to and fro.
 func TestStreamWaitsForTheNextToken(t *testing.T) {
