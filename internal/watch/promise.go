@@ -29,10 +29,10 @@ const (
 	// checkedTogether is for how many watchers a server reads its revisions once.
 	checkedTogether = 512
 	// checkMost bounds how many revisions a server reads to check promises. As measured, one of a
-	// small value costs it 1.1 us (4 us with 4 KB, 14 us with 32 KB), so this is 0.2 s of one core.
-	// 10,000 watchers were back 0.6 s after the election with nothing to read, 0.8 to 0.9 s with
-	// 10,000 revisions (which is this bound), and 1.3 to 1.6 s with 25,000.
-	checkMost = 200_000
+	// small value costs it 1.1 us (4 us with 4 KB, 14 us with 32 KB), so this is 0.1 s of one core.
+	// 10,000 watchers were back 0.6 s after the election with nothing to read and 0.8 to 0.9 s with
+	// 10,000 revisions, on a busy machine 0.8 to 1.2 s with 4,000 and 1.1 to 2.0 s with 8,000.
+	checkMost = 100_000
 	// lateAfter is how long it may take to open a stream for a watcher that has listed: far less
 	// than to restore a backup.
 	lateAfter = time.Second

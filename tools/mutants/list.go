@@ -173,7 +173,7 @@ var mutants = []mutant{
 		old: "case resp.CompactRevision != 0 && w.lowered:",
 		new: "case resp.CompactRevision < 0 && w.lowered:", pkg: watches, tests: cores},
 	{name: "watch: checks however dear", file: "internal/watch/promise.go",
-		old: "checkMost = 200_000", new: "checkMost = 200_001", pkg: watches, tests: cores},
+		old: "checkMost = 100_000", new: "checkMost = 100_001", pkg: watches, tests: cores},
 	{name: "watch: many watchers rely on the server's notifications", file: "internal/watch/group.go",
 		old: "\t\t\tc.ask(now, g)\n", new: "\t\t\t_ = c.ask\n", pkg: watches, tests: cores},
 	{name: "watch: an answer as old as a watcher moves it", file: "internal/watch/progress.go",
