@@ -58,7 +58,7 @@ func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 			if took := at.Sub(began); took < 5*time.Second || shown == 0 {
 				t.Fatalf("the server ended after %v, so this shows nothing", took)
 			}
-			if gap := at.Sub(last); gap > 2*time.Second {
+			if gap := at.Sub(last); gap > 3*time.Second { // the TTL: it is renewed all the while
 				t.Errorf("the last renewal was %v before the server's end", gap)
 			}
 		}

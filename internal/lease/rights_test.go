@@ -28,7 +28,6 @@ type rights struct {
 type rightsStream struct {
 	st   *stream
 	reqs []rightsReq
-	ends time.Duration // when the client learns of the end; 0: it has not ended
 }
 
 type rightsReq struct {
