@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -75,6 +76,9 @@ func (rw *resumingWatcher) Watch(ctx context.Context, key string, opts ...OpOpti
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	first, err := r.begin()
 	if err != nil {
+		if etcderr.ClassOf(err) == etcderr.Ended {
+			_ = backoff.Sleep(ctx, endsWithin) // the error may come before ctx's own timer
+		}
 		r.cancel()
 		if ctx.Err() != nil {
 			close(r.out)
@@ -94,6 +98,9 @@ func (rw *resumingWatcher) Watch(ctx context.Context, key string, opts ...OpOpti
 	}
 	return r.out
 }
+
+// endsWithin is how much earlier than its context a call may report the context's end.
+const endsWithin = 100 * time.Millisecond
 
 // resuming is one watch. After begin it belongs to its goroutine.
 type resuming struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -217,5 +218,23 @@ func TestResumingWatchOrdinaryEnds(t *testing.T) {
 	}
 	if r := next(t, w.Watch(ctxFor(t, long), "k")); !errors.Is(r.Err(), clientv3.ErrClosed) {
 		t.Errorf("after Close: %+v", r)
+	}
+}
+
+// early is a KV whose calls report the end of their context a moment before it.
+type early struct{ clientv3.KV }
+
+func (early) Get(context.Context, string, ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	return nil, context.DeadlineExceeded
+}
+
+// A watch whose context ends while it begins is closed without a response, also if a call's own
+// error comes first.
+func TestResumingWatchWhoseContextEnds(t *testing.T) {
+	c := shared(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	for r := range clientv3.NewResumingWatcher(c, early{c}).Watch(ctx, t.Name()) {
+		t.Errorf("%+v, %v", r, r.Err())
 	}
 }

@@ -98,7 +98,9 @@ func WithoutFollowing() Option { return func(m *mirror) { m.once = true } }
 // Run mirrors source to target until ctx ends, and returns its error then. It
 // overcomes outages of both sides. Other errors end it: [ErrTargetNotEmpty] (nothing was
 // written), [ErrConflict], a closed client (clientv3.ErrClosed), missing permissions,
-// a full target, source and target being the same keys, and an invalid argument.
+// a full target, source and target being the same keys, and an invalid argument. In one cluster the
+// prefixes are compared as the clients name them: of clients behind namespaces Run cannot know
+// whether their keys overlap, and a mirror into its own source copies its copies without end.
 func Run(ctx context.Context, source, target *clientv3.Client, opts ...Option) error {
 	m := &mirror{source: source, target: target}
 	m.mark.state.Writer = rand.Uint64()
