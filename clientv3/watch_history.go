@@ -23,9 +23,10 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 		return watch.Finding{Orders: r.Header.GetMemberId()}, nil
 	}
 	ctx = withGroup(ctx, group)
-	kv, parted := RetryKVClient(w.c), false
+	kv, parted, compacted := RetryKVClient(w.c), false, false
 	if len(q.Changes) > 0 {
 		f, err := askWitness(ctx, kv, q, q.Revision)
+		compacted = err == rpctypes.ErrCompacted
 		if err == rpctypes.ErrCompacted && q.Seen > q.Revision {
 			f, err = askWitness(ctx, kv, q, q.Seen)
 		}
@@ -38,12 +39,13 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 			parted = true
 		case rpctypes.ErrCompacted, rpctypes.ErrTooManyOps:
 		default:
+			f.Compacted = compacted
 			return f, err
 		}
 	}
 	r, err := kv.Range(ctx, &pb.RangeRequest{Key: q.Key, Limit: 1, KeysOnly: true})
 	f := found(r.GetHeader())
-	f.Different, f.Unproved = parted, !parted
+	f.Different, f.Unproved, f.Compacted = parted, !parted, compacted
 	if parted && err != nil {
 		f.Revision, err = q.Revision-1, nil
 	}

@@ -74,6 +74,7 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 		failing bool
 	}
 	for failures := 0; ctx.Err() == nil && e.s.client.Ctx().Err() == nil; {
+		line := v3.NewListing(0)
 		r, err := e.s.client.Get(ctx, e.prefix, v3.WithFirstCreate()...)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, v3.ErrClosed) {
@@ -90,6 +91,7 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 			continue
 		}
 		failures = 0
+		line.Add(r)
 		state := Leadership{Revision: r.Header.Revision}
 		var create, mod int64
 		key, opts := e.prefix, []v3.OpOption{v3.WithPrefix(), v3.WithFilterDelete()}
@@ -103,7 +105,7 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 			}
 		}
 		reported.some, reported.failing, reported.create = true, false, create
-		reported.mod = e.follow(ctx, key, append(opts, v3.WithRev(r.Header.Revision+1)), create, mod, report)
+		reported.mod = e.follow(ctx, key, append(opts, v3.WithListing(line)), create, mod, report)
 		if reported.mod < 0 {
 			return
 		}

@@ -275,7 +275,7 @@ func (c *core) refused(now time.Time, st *stream, w *watcher, resp *pb.WatchResp
 	w.state = statePending // there is nothing to cancel any more
 	c.clearPartial(w)
 	switch {
-	case resp.CompactRevision != 0 && w.lowered:
+	case resp.CompactRevision != 0 && w.lowered && (w.want&wantList == 0 || resp.CompactRevision < w.resume):
 		w.unchecked(resp.CompactRevision)
 		c.pend(now, w)
 	case resp.CompactRevision != 0 || resp.CancelReason == "" || v == Fatal:

@@ -87,6 +87,8 @@ type Finding struct {
 	Different bool
 	// Unproved: there was no witness, or the cluster could not tell.
 	Unproved bool
+	// Compacted: the revision of the witness was.
+	Compacted bool
 	// Orders is the id of the member that sends answers in order, 0 if it does not.
 	Orders uint64
 }
@@ -350,12 +352,14 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 }
 
 // judge ends w if its history is lost, or if nothing is proved and w can list again. It reports
-// whether w goes on.
+// whether w goes on. A follower also lists again if what was compacted may reach up to its
+// position: etcd 3.4 still takes a watch that begins at the very revision that was compacted, and
+// does not send it a deletion of that revision.
 func (c *core) judge(now time.Time, w *watcher, f Finding, parted bool) bool {
 	switch {
 	case parted || f.Revision < w.known || otherCluster(f.ClusterID, w.cluster):
 		c.lost(now, w, f)
-	case f.Unproved && w.want&wantList != 0 && w.hasHistory():
+	case (f.Unproved || f.Compacted && !w.promised) && w.want&wantList != 0 && w.hasHistory():
 		c.listAgain(now, w, f)
 	default:
 		return true

@@ -125,7 +125,7 @@ func (c *core) vouched(now time.Time, w *watcher, st *stream, round int, f Findi
 	if l == nil || w.state != statePending || w.g.st != st || l.asked != st || st.round != round {
 		return
 	}
-	f.Unproved = f.Unproved || l.proof.revision == 0
+	f.Unproved = f.Unproved || f.Compacted || l.proof.revision == 0
 	switch {
 	case err != nil && v == Fatal:
 		c.note(nil, w, err, "watch ends")

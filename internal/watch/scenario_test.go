@@ -131,13 +131,16 @@ func (d *driver) input(c scenario.Command) {
 		k.cancel(d.now, d.watcher(c))
 	case "progress":
 		k.requestProgress(d.now, c.Args["group"])
-	case "checked": // checked [of=WATCHER [round=]] rev= [cluster=] [term=] [different] [unproved] [err= verdict=]
+	// checked [of=WATCHER [round=]] rev= [cluster=] [term=] [different] [unproved] [compacted]
+	// [err= verdict=]
+	case "checked":
 		f := Finding{
 			Revision:  c.Int(d.t, "rev", 0),
 			ClusterID: uint64(c.Int(d.t, "cluster", 7)),
 			Term:      uint64(c.Int(d.t, "term", 0)),
 			Different: c.Has("different"),
 			Unproved:  c.Has("unproved"),
+			Compacted: c.Has("compacted"),
 		}
 		if w := d.watchers[c.Args["of"]]; w != nil {
 			round := int(c.Int(d.t, "round", int64(d.asked[w].round)))
