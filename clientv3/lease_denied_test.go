@@ -118,13 +118,14 @@ func TestForbiddenLeaseLeavesTheOthersAlive(t *testing.T) {
 }
 
 // TestManyForbiddenLeasesFarAway: each stream finds one forbidden lease in a round trip. The others
-// do not expire meanwhile.
+// do not expire meanwhile. (With thousands of leases a busy machine is too slow for their streams;
+// the tests of internal/lease have them in a time of their own.)
 func TestManyForbiddenLeasesFarAway(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
 		leases, ttl int
 		roundTrip   time.Duration
-	}{{80, 10, 500 * time.Millisecond}, {800, 5, 400 * time.Millisecond}} {
+	}{{80, 10, 500 * time.Millisecond}, {200, 5, 400 * time.Millisecond}} {
 		t.Run(fmt.Sprint(x.leases), func(t *testing.T) {
 			t.Parallel()
 			manyForbidden(t, x.leases, int64(x.ttl), x.roundTrip)

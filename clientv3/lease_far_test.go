@@ -114,7 +114,7 @@ func TestKeepAliveOnceOverLongLink(t *testing.T) {
 	if _, err := c.KeepAliveOnce(short, g.ID); err != context.DeadlineExceeded {
 		t.Errorf("with a short deadline: %v", err)
 	}
-	if took := time.Since(began); took > 400*time.Millisecond {
+	if took := time.Since(began); took > roundTrip/2 { // the machine may be busy
 		t.Errorf("with a deadline of 300 ms it returned after %v", took)
 	}
 }
