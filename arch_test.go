@@ -62,8 +62,15 @@ var (
 	apis    = []string{"go.etcd.io/etcd/api/v3/"}
 	grpcAPI = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "go.uber.org/zap"}
 	// what several packages above the client share
-	shared = []string{"internal/follow", "internal/doctor", "internal/scrape", "internal/transfer", "internal/relapse"}
-	rules  = []rule{
+	shared = []string{
+		"internal/follow",
+		"internal/doctor",
+		"internal/scrape",
+		"internal/transfer",
+		"internal/relapse",
+		"internal/realkeys",
+	}
+	rules = []rule{
 		{of: small},
 		{of: []string{"internal/pool", "internal/duplex"}, ours: small},
 		{of: []string{"internal/faultnet"}},
@@ -83,6 +90,10 @@ var (
 			ours:   []string{"clientv3", "internal/lease"},
 			others: append(apis, "google.golang.org/grpc/codes"),
 		}, // for owners of leases, above the client
+		{
+			of:   []string{"internal/realkeys"},
+			ours: []string{"clientv3", "internal/retry"},
+		}, // for what compares keys of several clients, above the client
 		{
 			of:     []string{"internal/doctor"},
 			ours:   []string{"clientv3", "internal/scrape"},

@@ -191,6 +191,9 @@ func ready(ctx context.Context, method string, op *Op) error {
 }
 
 func (kv *kv) get(ctx context.Context, op *Op) (*GetResponse, error) {
+	if len(op.end) > 0 && retry.Named(ctx, op.key) {
+		return nil, ctx.Err()
+	}
 	if kv.own != nil {
 		r := &retry.Range{}
 		op.fillRangeRequest(&r.Request)

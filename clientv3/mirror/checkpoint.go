@@ -17,7 +17,7 @@ import (
 // state is the value of the checkpoint, as JSON.
 type state struct {
 	Cluster uint64 `json:"cluster"` // id of the source
-	Prefix  string `json:"prefix"`  // in the source
+	Prefix  string `json:"prefix"`  // in the source, as etcd has it
 	position
 	Writer uint64 `json:"writer"` // the Run that wrote it
 	Seq    int64  `json:"seq"`    // counts its attempts

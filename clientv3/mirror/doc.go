@@ -28,6 +28,11 @@
 // and deletes keys that the source does not have. So it does if it has stopped for longer than the
 // source keeps its history, counted from the last put of a key that it copies.
 //
+// Source and target may be prefixes of one cluster that do not overlap. What counts are the keys as
+// etcd has them, in whatever namespaces the clients are. So long as the client of a side has the KV
+// of package clientv3 below its wrappers, and these pass on the contexts of calls, Run knows these
+// keys; else it compares the names that the client uses.
+//
 // Nobody else may write under the target prefix: the mirror undoes such writes only at its next
 // comparison.
 //

@@ -98,9 +98,10 @@ func WithoutFollowing() Option { return func(m *mirror) { m.once = true } }
 // Run mirrors source to target until ctx ends, and returns its error then. It
 // overcomes outages of both sides. Other errors end it: [ErrTargetNotEmpty] (nothing was
 // written), [ErrConflict], a closed client (clientv3.ErrClosed), missing permissions,
-// a full target, source and target being the same keys, and an invalid argument. In one cluster the
-// prefixes are compared as the clients name them: of clients behind namespaces Run cannot know
-// whether their keys overlap, and a mirror into its own source copies its copies without end.
+// a full target, and an invalid argument. So does a mirror that would feed itself, before anything
+// is written: a target prefix or checkpoint that overlaps the source prefix in the same cluster.
+// The keys are compared as etcd has them, whatever namespaces and other wrappers of a KV the
+// clients have; only what etcd's gRPC proxy does with --namespace stays unknown.
 func Run(ctx context.Context, source, target *clientv3.Client, opts ...Option) error {
 	m := &mirror{source: source, target: target}
 	m.mark.state.Writer = rand.Uint64()
@@ -166,6 +167,9 @@ type mirror struct {
 	progress       Progress
 }
 
+// errUnproved is the error when it did not become clear whether source and target are one cluster.
+var errUnproved = errors.New("mirror: source and target may be one cluster")
+
 // errCompare asks for a comparison of both sides.
 var errCompare = errors.New("mirror: the sides have to be compared")
 
@@ -174,7 +178,8 @@ func again(err error) bool {
 	switch {
 	case errors.Is(err, clientv3.ErrClosed), errors.Is(err, rpctypes.ErrNoSpace):
 		return false
-	case history(err), errors.Is(err, errLate), errors.Is(err, rpctypes.ErrTooManyRequests):
+	case history(err), errors.Is(err, errLate), errors.Is(err, errUnproved),
+		errors.Is(err, rpctypes.ErrTooManyRequests):
 		return true
 	}
 	switch clientv3.Code(err) {
@@ -229,18 +234,20 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if src.Header.ClusterId == dst.ClusterId && (strings.HasPrefix(m.from, *m.to) || strings.HasPrefix(*m.to, m.from)) {
-		return 0, fmt.Errorf("mirror: source prefix %q and target prefix %q overlap in the same cluster", m.from, *m.to)
+	if src.Header.ClusterId == dst.ClusterId {
+		if err := m.apart(ctx); err != nil {
+			return 0, err
+		}
 	}
-	was := m.mark.state
-	m.mark.state.Cluster, m.mark.state.Prefix = src.Header.ClusterId, m.from
+	was, name := m.mark.state, m.sourceName(ctx)
+	m.mark.state.Cluster, m.mark.state.Prefix = src.Header.ClusterId, name
 	m.listed = nil
 	switch {
 	case m.reconcile || m.mark.damaged:
 		return 0, nil
 	case own && was.Cluster != src.Header.ClusterId:
 		return 0, nil // the source was restored, as another cluster, while we mirrored it
-	case found && (was.Cluster != src.Header.ClusterId || was.Prefix != m.from):
+	case found && (was.Cluster != src.Header.ClusterId || was.Prefix != name):
 		return 0, fmt.Errorf(
 			"%w: it is the mirror of prefix %q of cluster %x",
 			ErrTargetNotEmpty,

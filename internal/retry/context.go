@@ -21,6 +21,7 @@ const (
 	whileKey
 	bulkKey
 	streamKey
+	nameKey
 )
 
 // Pin returns a context whose calls go to m only.
@@ -62,6 +63,22 @@ func WithRepeatWhile(ctx context.Context, needed func() bool) context.Context {
 // WithBulk returns a context whose ranges use the connection for much data.
 func WithBulk(ctx context.Context) context.Context {
 	return context.WithValue(ctx, bulkKey, true)
+}
+
+// WithNames returns a context whose reads of ranges are not sent. Instead named is called with the
+// first key of the range, by etcd's name, and ends the context; so whatever stands between the
+// caller and this package, and may give keys other names, takes it for a caller that leaves.
+func WithNames(ctx context.Context, named func(key []byte)) context.Context {
+	return context.WithValue(ctx, nameKey, named)
+}
+
+// Named reports whether a read of the range from key on is not to be sent, see WithNames.
+func Named(ctx context.Context, key []byte) bool {
+	named, ok := ctx.Value(nameKey).(func([]byte))
+	if ok {
+		named(key)
+	}
+	return ok
 }
 
 var failFast = []grpc.CallOption{grpc.WaitForReady(false)}
