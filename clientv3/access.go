@@ -21,6 +21,8 @@ func (c *Client) connected() bool { return c != nil && c.link != nil }
 func (c *Client) over() bool { return c.connected() && c.link.conn.Over() }
 
 // conns is the connection for generated clients.
+//
+//go:noinline
 func (c *Client) conns() grpc.ClientConnInterface {
 	if !c.connected() {
 		return noConn{}

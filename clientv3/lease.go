@@ -324,8 +324,17 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 }
 
 // Streams counts the streams that have answered a renewal, for package relapse: each may lead to
-// another etcd than the one before. A stream is counted before its first answer extends a lease.
-func (l *lessor) Streams() uint64 { return l.streams.Load() }
+// another etcd than the one before. A stream is counted before its first answer extends a lease. A
+// watch that has found another history counts too: behind a proxy the streams may be the old ones.
+func (l *lessor) Streams() uint64 {
+	n := l.streams.Load()
+	if l.c != nil {
+		if w, ours := l.c.watches.(*watcher); ours {
+			n += w.engine.Losses()
+		}
+	}
+	return n
+}
 
 func (l *lessor) Close() error {
 	l.engine.Close()

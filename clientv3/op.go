@@ -113,6 +113,8 @@ func OpWatch(key string, opts ...OpOption) Op {
 func NewOp() *Op { return &Op{key: []byte{}} }
 
 // withOptions applies options. Without any, the operation stays off the heap.
+//
+//go:noinline
 func withOptions(op Op, opts []OpOption) Op {
 	if len(opts) == 0 {
 		return op
@@ -135,37 +137,41 @@ func (op *Op) check() {
 	if op.err != nil {
 		return
 	}
-	unfit := func(set bool, option string) {
-		if set && op.err == nil {
-			op.err = etcderr.Invalid("", "%s does not take the option %s", op.t, option)
-		}
-	}
 	if op.isOptsWithPrefix && op.isOptsWithFromKey {
 		op.err = etcderr.Invalid("", "WithPrefix and WithFromKey cannot be used together")
 	}
 	if op.t == tRange {
-		unfit(op.listing != nil, "WithListing")
+		op.unfit(op.listing != nil, "WithListing")
 		return
 	}
-	unfit(op.t == tPut && op.end != nil, "WithRange, WithPrefix or WithFromKey")
-	unfit(op.t != tPut && op.leaseID != 0, "WithLease")
-	unfit(op.limit > 0, "WithLimit")
-	unfit(op.t != tWatch && op.rev != 0, "WithRev")
-	unfit(op.sort != nil, "WithSort")
-	unfit(op.serializable, "WithSerializable")
-	unfit(op.countOnly, "WithCountOnly")
-	unfit(op.minModRev != 0, "WithMinModRev")
-	unfit(op.maxModRev != 0, "WithMaxModRev")
-	unfit(op.minCreateRev != 0, "WithMinCreateRev")
-	unfit(op.maxCreateRev != 0, "WithMaxCreateRev")
+	op.unfit(op.t == tPut && op.end != nil, "WithRange, WithPrefix or WithFromKey")
+	op.unfit(op.t != tPut && op.leaseID != 0, "WithLease")
+	op.unfit(op.limit > 0, "WithLimit")
+	op.unfit(op.t != tWatch && op.rev != 0, "WithRev")
+	op.unfit(op.sort != nil, "WithSort")
+	op.unfit(op.serializable, "WithSerializable")
+	op.unfit(op.countOnly, "WithCountOnly")
+	op.unfit(op.minModRev != 0, "WithMinModRev")
+	op.unfit(op.maxModRev != 0, "WithMaxModRev")
+	op.unfit(op.minCreateRev != 0, "WithMinCreateRev")
+	op.unfit(op.maxCreateRev != 0, "WithMaxCreateRev")
 	if op.listing != nil && op.t == tWatch && op.err == nil && !op.listing.fits(op.key, op.end) {
 		op.err = etcderr.Invalid("", "WithListing of other keys than those to be watched")
 	}
 	if op.t != tWatch {
-		unfit(op.listing != nil, "WithListing")
-		unfit(op.filterPut, "WithFilterPut")
-		unfit(op.filterDelete, "WithFilterDelete")
-		unfit(op.createdNotify, "WithCreatedNotify")
+		op.unfit(op.listing != nil, "WithListing")
+		op.unfit(op.filterPut, "WithFilterPut")
+		op.unfit(op.filterDelete, "WithFilterDelete")
+		op.unfit(op.createdNotify, "WithCreatedNotify")
+	}
+}
+
+// unfit is not inlined: its copies made programs larger.
+//
+//go:noinline
+func (op *Op) unfit(set bool, option string) {
+	if set && op.err == nil {
+		op.err = etcderr.Invalid("", "%s does not take the option %s", op.t, option)
 	}
 }
 

@@ -87,6 +87,38 @@ func TestReleasedOverARestore(t *testing.T) {
 	}
 }
 
+// TestOwnersOverARestoreBehindTheGRPCProxy: etcd's gRPC proxy keeps the client's streams while a
+// backup is put back, which comes to higher revisions at once. The owner of a lock that is not in
+// the backup learns that its key is gone, and one that was released is released again.
+func TestOwnersOverARestoreBehindTheGRPCProxy(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	direct := clienttest.Dial(t, cluster.Endpoints()...)
+	c := clienttest.Dial(t, etcdtest.Proxy(t, cluster))
+	ctx := clienttest.Within(t, 3*clienttest.Long)
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(9))
+	ok(t, "NewSession", err)
+	released := concurrency.NewMutex(s, "proxy/released")
+	ok(t, "Lock", released.Lock(ctx))
+	backup := clienttest.Backup(t, cluster)
+	ok(t, "Unlock", released.Unlock(ctx))
+	held := concurrency.NewMutex(s, "proxy/held")
+	ok(t, "Lock", held.Lock(ctx))
+	owns := held.Context()
+	clienttest.PutBack(t, cluster, backup)
+	for i := range 60 {
+		_, err := direct.Put(ctx, "proxy/other", strconv.Itoa(i))
+		ok(t, "Put", err)
+	}
+	ends(t, "the ownership", owns.Done())
+	other, err := concurrency.NewSession(direct)
+	ok(t, "NewSession", err)
+	ok(t, "Lock of another", concurrency.NewMutex(other, "proxy/released").Lock(ctx))
+	if s.Ctx().Err() != nil {
+		t.Error("the session has ended too")
+	}
+}
+
 // After a restore to lower revisions the lock of another session of the same lease may get the
 // revision that a released lock had. It is not deleted.
 func TestLockOfALowerHistory(t *testing.T) {

@@ -243,6 +243,8 @@ func (s *Set) Usable() int { return int(s.count.Load()) }
 func (s *Set) Alternative(slots uint64) bool { return s.slots.Load()&^slots != 0 }
 
 // poke makes the monitor look at the members now.
+//
+//go:noinline
 func (s *Set) poke() {
 	select {
 	case s.wake <- struct{}{}:

@@ -43,6 +43,7 @@ const (
 // alarm is the earliest of several times; 0: none.
 type alarm time.Duration
 
+//go:noinline
 func (a *alarm) in(d time.Duration) {
 	if d = max(d, 1); *a == 0 || d < time.Duration(*a) {
 		*a = alarm(d)
@@ -152,11 +153,11 @@ func (s *Set) lookAt(c *conn, now int64, busy, recent bool, next *alarm, fx *eff
 		s.callWitnesses(m, asked)
 	}
 	if c.stage == ready {
-		kind, alive := s.due(c, now, busy, recent, next)
-		if kind != noProbe {
-			s.startProbe(c, kind, now, fx)
+		n := s.due(c, now, busy, recent, next)
+		if n.kind != noProbe {
+			s.startProbe(c, n.kind, now, fx)
 		}
-		if alive {
+		if n.alive {
 			s.startBeside(c, now, fx)
 		}
 	}
@@ -172,10 +173,26 @@ func (s *Set) callWitnesses(m *Member, since int64) {
 	}
 }
 
+// needs are the probes that a connection needs.
+type needs struct {
+	kind  probeKind
+	alive bool // one for life, beside another perhaps
+}
+
+// add is not inlined: its copies made programs larger.
+//
+//go:noinline
+func (n *needs) add(k probeKind, next *alarm) {
+	next.in(watchSlow)
+	n.alive = n.alive || k == aliveProbe
+	if n.kind == noProbe {
+		n.kind = k
+	}
+}
+
 // due is the one place that says which probe a connection needs now, and otherwise when
-// to look at it again. startProbe keeps to the pace. alive: it needs one for life, beside another
-// perhaps.
-func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) (kind probeKind, alive bool) {
+// to look at it again. startProbe keeps to the pace.
+func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) (n needs) {
 	m := c.m
 	inUse := c == m.conn && m.state != Ejected
 	quiet, limit := c.quiet(now), m.silenceLimit()
@@ -187,40 +204,33 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) (kind prob
 	if calls {
 		next.in(watchEvery)
 	}
-	need := func(k probeKind) {
-		next.in(watchSlow)
-		alive = alive || k == aliveProbe
-		if kind == noProbe {
-			kind = k
-		}
-	}
 	after := func(d time.Duration) {
 		if quiet >= d {
-			need(aliveProbe)
+			n.add(aliveProbe, next)
 		} else {
 			next.in(d - quiet)
 		}
 	}
 	switch {
 	case c == m.next, c == m.conn && m.state == Ejected:
-		need(aliveProbe)
+		n.add(aliveProbe, next)
 	case inUse && m.state == Stalled:
-		need(consensusProbe)
+		n.add(consensusProbe, next)
 	case inUse && c.quorum.silence(now, floor) >= limit && quiet < limit:
-		need(consensusProbe) // alive, as bytes show, but there is a call that it does not finish
+		n.add(consensusProbe, next) // alive, as bytes show, but there is a call that it does not finish
 	case inUse && begins >= limit && quiet < limit:
-		need(consensusProbe) // or a stream that it does not answer, perhaps because of its token
+		n.add(consensusProbe, next) // or a stream that it does not answer, perhaps because of its token
 	case inUse && begins >= limit:
-		need(aliveProbe)
+		n.add(aliveProbe, next)
 	case min(c.calls.silence(now, floor), quiet) >= limit:
-		need(aliveProbe)
+		n.add(aliveProbe, next)
 	case inUse && m.witness > c.lastByte.Load():
-		need(aliveProbe)
+		n.add(aliveProbe, next)
 	case inUse && c.leaderlessAt > c.quorum.last.Load():
-		need(consensusProbe)
+		n.add(consensusProbe, next)
 	}
 	if waits := c.unmet(now); waits >= limit { // a stream that begins waits as a call does
-		need(aliveProbe)
+		n.add(aliveProbe, next)
 	} else if waits > 0 {
 		next.in(limit - waits)
 	}
@@ -231,13 +241,13 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) (kind prob
 		after(activeProbeAfter)
 		// Nobody calls it, because others are faster: is that still so?
 		if !calls && busy && m.latency.Load() > 0 && now-m.sampled.Load() > int64(exploreAfter) {
-			need(consensusProbe)
+			n.add(consensusProbe, next)
 		}
 	}
 	if inUse && (s.holding.Load() || c.wanted.Load() && c.quorum.last.Load() == 0) {
-		need(consensusProbe)
+		n.add(consensusProbe, next)
 	}
-	return kind, alive
+	return n
 }
 
 // lookAtLane makes the lane when a pick asked for it and closes it when it is idle.

@@ -30,9 +30,10 @@ package watch
 // (creates and their answers), event.go (positions and dispatch), progress.go (who
 // may believe an answer to a progress request), backlog.go (slow consumers),
 // history.go (the proof that a stream continues the history), promise.go (what that cannot show),
-// listing.go (those that have listed), term.go (streams whose servers are replaced).
+// listing.go (those that have listed), term.go and look.go (streams whose servers are replaced).
 
 import (
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -152,7 +153,8 @@ type action struct {
 	note string
 
 	check Check
-	round int // of st, for w
+	look  bool // a look, see look.go
+	round int  // of st, for w or a look
 }
 
 type core struct {
@@ -164,9 +166,10 @@ type core struct {
 	jitter     func() float64
 
 	groups   map[string]*group
-	slow     []*watcher // those with a backlog; order is of no meaning
-	buffered int64      // bytes in all backlogs
-	streams  uint64     // how many were opened so far; names them
+	slow     []*watcher    // those with a backlog; order is of no meaning
+	buffered int64         // bytes in all backlogs
+	streams  uint64        // how many were opened so far; names them
+	losses   atomic.Uint64 // watchers that have lost their history
 	closed   bool
 
 	acts []action

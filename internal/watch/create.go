@@ -226,7 +226,11 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		w.listing = &listing{proved: st}
 	}
 	w.created, w.asked = h.GetRevision(), st.requests.sent
-	if g := w.g; c.canConfirm && g.size > c.many && g.due[dueAsk].IsZero() {
+	switch g := w.g; {
+	case !c.canConfirm:
+	case st.numbering == numbersTheirs:
+		c.beginLooks(now, g)
+	case g.size > c.many && g.due[dueAsk].IsZero():
 		g.due[dueAsk] = now.Add(askEvery)
 		c.arm(g)
 	}

@@ -42,7 +42,7 @@ type Engine struct {
 	calls sync.WaitGroup
 
 	mu     sync.Mutex
-	core   *core   // guarded by mu
+	core   *core   // guarded by mu, but for losses
 	closed bool    // guarded by mu
 	cause  error   // guarded by mu; the error of Watch calls that the present input ends
 	notes  []entry // guarded by mu; to be logged once mu is released
@@ -136,6 +136,9 @@ func (e *Engine) RequestProgress(ctx context.Context, group string) error {
 	e.run()
 	return nil
 }
+
+// Losses returns how many watchers have ended because their history was lost.
+func (e *Engine) Losses() uint64 { return e.core.losses.Load() }
 
 // Close ends all watchers and returns after all goroutines ended. It may be called
 // more than once.
@@ -245,7 +248,7 @@ func (e *Engine) armTimer(g *group, at time.Time) {
 
 // confirm asks the cluster for a check.
 func (e *Engine) confirm(a *action) {
-	g, w, st, round, q := a.g, a.w, a.st, a.round, a.check
+	g, w, st, round, q, look := a.g, a.w, a.st, a.round, a.check, a.look
 	e.work.Go(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 		f, err := e.cfg.Confirm(ctx, g.name, q)
@@ -258,6 +261,8 @@ func (e *Engine) confirm(a *action) {
 		switch {
 		case w != nil:
 			e.core.vouched(time.Now(), w, st, round, f, err, v)
+		case look:
+			e.core.looked(time.Now(), st, round, f, err, v)
 		case q.Member != "":
 			e.core.told(time.Now(), st, f, err)
 		default:

@@ -145,6 +145,9 @@ func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		w.listing.proof.note(w, evs, witnessKeys)
 	default:
 		w.g.witness.note(w, evs, witnessKeys)
+		if st.numbering == numbersTheirs {
+			c.beginLooks(now, w.g)
+		}
 		w.noteOwn(evs)
 	}
 	c.offer(now, w, out, nil, false)

@@ -53,7 +53,7 @@ const (
 	dueConfirm                // repeat a check that failed
 	dueLeader                 // leaderGrace is over
 	dueAnswer                 // a create should have been answered
-	dueAsk                    // ask for progress
+	dueAsk                    // ask for progress, or look
 	dueKinds
 )
 
@@ -81,6 +81,7 @@ type group struct {
 	unanswered uint8 // how often a create was not answered in time, up to answerDoubles
 	suspect    bool  // a read has to show the fault, for instance an expired token
 
+	looks    looks    // behind a proxy, see look.go
 	term     uint64   // the raft term of the last good stream
 	witness  witness  // the changes of the newest delivered revision
 	checking bool     // a check is under way
@@ -250,7 +251,7 @@ func (c *core) admit(now time.Time, st *stream) {
 	}
 	st.apart = old && !st.guarded
 	if !old {
-		g.witness.revision, g.witness.newest = 0, 0 // its watchers have gone
+		g.forgetWitness() // its watchers have gone
 	}
 	switch {
 	case !st.guarded:

@@ -126,6 +126,14 @@ type witness struct {
 	changes []Change // reused, with their keys, by the next one
 }
 
+// forgetWitness is called when the witness can prove nothing any more.
+//
+//go:noinline
+func (g *group) forgetWitness() {
+	g.witness.revision, g.witness.newest = 0, 0
+	g.looks.mark, g.looks.next, g.looks.asked = nil, nil, 0
+}
+
 // weak: the witness is an empty range, which proves less than any key.
 func (k *witness) weak() bool { return len(k.changes) == 1 && k.changes[0].Absent }
 
@@ -318,7 +326,7 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 		g.due[dueConfirm] = now.Add(checkAgain)
 	case proves != nil && g.witness.revision != 0:
 		// The user may have lost the permission for the witness's keys.
-		g.witness.revision, g.witness.newest = 0, 0
+		g.forgetWitness()
 		c.proveEach(now, g)
 	case asks.state != stateEnded && asks.g == g:
 		c.note(nil, asks, err, "watch ends")
@@ -342,7 +350,7 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 		w = next
 	}
 	if parted {
-		g.witness.revision, g.witness.newest = 0, 0
+		g.forgetWitness()
 	}
 	st.unproved = false
 	st.shown(f)
@@ -406,6 +414,7 @@ func (c *core) lost(now time.Time, w *watcher, f Finding) {
 		NowRevision:  f.Revision,
 		NowClusterID: cluster,
 	}
+	c.losses.Add(1)
 	c.note(nil, w, err, "watch ends")
 	c.finish(now, w, &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: cluster, Revision: f.Revision}}, err)
 }

@@ -36,6 +36,7 @@ type model struct {
 	byWatcher map[*watcher]*consumer
 	checks    []modelCheck
 	lies      bool // the server's promises are worth nothing
+	seen      bool // a look has seen another history
 }
 
 type modelRevision struct {
@@ -335,6 +336,9 @@ func (m *model) answerConfirms() {
 		a, f := k.action, k.found
 		m.checks = m.checks[1:]
 		switch {
+		case a.look:
+			m.seen = m.seen || f.Different || f.Revision < a.check.Revision
+			m.core.looked(m.now, a.st, a.round, f, nil, Retry)
 		case a.w != nil:
 			m.core.vouched(m.now, a.w, a.st, a.round, f, nil, Retry)
 		case a.check.Member != "":
@@ -577,7 +581,11 @@ func (c *consumer) check() {
 		t.Fatalf("%s: neither ended nor active: %s", c.name, c.w.state)
 	}
 	if c.final != nil && errors.Is(c.final.Err, ErrHistoryLost) {
-		for _, past := range m.pasts {
+		histories := m.pasts
+		if m.seen { // which ends also those that have begun since
+			histories = append(histories, m.history)
+		}
+		for _, past := range histories {
 			if want := c.wants(past); len(c.got) <= len(want) && slices.Equal(c.got, want[:len(c.got)]) {
 				return
 			}

@@ -107,9 +107,14 @@ func (c *core) sendProgress(now time.Time, st *stream, user bool) {
 	}
 }
 
-// ask asks for the progress of a large group, or first for the version of its member.
+// ask asks for the progress of a large group, or first for the version of its member. Behind a
+// proxy it looks.
 func (c *core) ask(now time.Time, g *group) {
 	st := g.st
+	if st != nil && st.numbering == numbersTheirs && g.size > 0 {
+		c.look(now, st)
+		return
+	}
 	if st == nil || st.numbering != numbersOurs || g.size <= c.many {
 		return // the next confirmation begins it again
 	}

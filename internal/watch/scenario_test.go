@@ -35,6 +35,7 @@ type driver struct {
 	streams  map[string]*stream
 	blocked  map[*watcher]bool
 	asked    map[*watcher]action
+	look     action
 	honest   bool
 	out      []string
 }
@@ -131,8 +132,8 @@ func (d *driver) input(c scenario.Command) {
 		k.cancel(d.now, d.watcher(c))
 	case "progress":
 		k.requestProgress(d.now, c.Args["group"])
-	// checked [of=WATCHER [round=]] rev= [cluster=] [term=] [different] [unproved] [compacted]
-	// [err= verdict=]
+	// checked [look | of=WATCHER [round=]] rev= [cluster=] [term=] [different] [unproved]
+	// [compacted] [err= verdict=]
 	case "checked":
 		f := Finding{
 			Revision:  c.Int(d.t, "rev", 0),
@@ -141,6 +142,10 @@ func (d *driver) input(c scenario.Command) {
 			Different: c.Has("different"),
 			Unproved:  c.Has("unproved"),
 			Compacted: c.Has("compacted"),
+		}
+		if c.Has("look") {
+			k.looked(d.now, d.look.st, d.look.round, f, err, verdict)
+			break
 		}
 		if w := d.watchers[c.Args["of"]]; w != nil {
 			round := int(c.Int(d.t, "round", int64(d.asked[w].round)))
@@ -325,7 +330,9 @@ func (d *driver) run() {
 				break
 			}
 			if d.honest {
-				if a.w != nil {
+				if a.look {
+					k.looked(d.now, a.st, a.round, Finding{Revision: 1 << 40}, nil, Retry)
+				} else if a.w != nil {
 					k.vouched(d.now, a.w, a.st, a.round, Finding{Revision: 1 << 40}, nil, Retry)
 				} else {
 					k.checked(d.now, a.g, Finding{Revision: 1 << 40}, nil, Retry)
@@ -342,6 +349,10 @@ func (d *driver) run() {
 			if a.w != nil {
 				line += " of " + d.names[a.w]
 				d.asked[a.w] = a
+			}
+			if a.look {
+				line += " look"
+				d.look = a
 			}
 			d.say("%s", line)
 		case actNote:

@@ -9,8 +9,8 @@ package watch
 // their positions.
 //
 // A lagging member may be the reason too; then the proof costs one read. Terms of different streams
-// are not compared: one of two members is always the first to learn of an election. If the term of
-// a new history is higher than the old one, it is not noticed.
+// are not compared: one of two members is always the first to learn of an election. A new history
+// whose terms are not lower is found by looks (look.go).
 
 import (
 	"time"
@@ -32,20 +32,20 @@ func (c *core) hear(now time.Time, st *stream, h *pb.ResponseHeader) {
 		st.cluster = cluster
 	}
 	if falls && c.canConfirm {
-		c.doubt(now, st)
+		c.doubt(now, st,
+			"a watch stream speaks of an earlier raft term, or of another cluster: it has to prove its history")
 	}
 }
 
-// doubt requests a new proof of st's history.
-func (c *core) doubt(now time.Time, st *stream) {
+// doubt requests a new proof of st's history; why is for the log.
+func (c *core) doubt(now time.Time, st *stream, why string) {
 	g := st.g
 	if st.round > 0 && now.Sub(st.since) < stableAfter { // no loop of proofs
 		c.violation(now, st, "raft terms or clusters that change all the time")
 		return
 	}
 	st.round++
-	c.note(st, nil, nil,
-		"a watch stream speaks of an earlier raft term, or of another cluster: it has to prove its history")
+	c.note(st, nil, nil, why)
 	if g.proves == st {
 		g.proves = nil // the read under way may have begun before
 	}

@@ -1,0 +1,79 @@
+package clientv3_test
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestRestoredBehindTheGRPCProxy: a backup is put back while etcd's gRPC proxy keeps the streams of
+// its clients. The cluster's id and raft term are the same as before. Watches notice it, whether
+// the new history is quiet or overtakes them at once.
+func TestRestoredBehindTheGRPCProxy(t *testing.T) {
+	t.Parallel()
+	for name, writes := range map[string]int{"quiet": 1, "overtaking": 60} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cl := etcdtest.Start(t, etcdtest.Options{})
+			direct := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+			var looks atomic.Int64
+			c := dial(t, clientv3.Config{Endpoints: []string{etcdtest.Proxy(t, cl)}, Hooks: clientv3.Hooks{
+				Attempt: func(a clientv3.AttemptInfo) {
+					if a.Method == "KV.Txn" && a.Err == nil {
+						looks.Add(1)
+					}
+				},
+			}})
+			put(t, direct, "k/old", "v")
+			backup := clienttest.Backup(t, cl)
+			lost := putSoon(t, direct, "k/lost")
+			ctx := ctxFor(t, 3*long)
+			opts := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithRev(lost)}
+			plain := c.Watch(ctx, "k/", opts...)
+			w := clientv3.NewResumingWatcher(c, c)
+			defer w.Close()
+			resuming := w.Watch(ctx, "k/", opts...)
+			have := picture{}
+			have.apply(next(t, resuming))
+			for range 20 {
+				put(t, direct, "elsewhere", "v")
+			}
+			put(t, direct, "k/lost", "later")
+			for have["k/lost"] != "later" {
+				have.apply(next(t, resuming))
+			}
+			// When two have been answered, one was sent since.
+			had := looks.Load()
+			await(t, "a look at what was received", func() bool { return looks.Load() >= had+2 })
+			clienttest.PutBack(t, cl, backup)
+			for i := range writes {
+				putSoon(t, direct, fmt.Sprint("k/new", i%2))
+			}
+			want := picture{"k/old": "v", "k/new0": "v"}
+			if writes > 1 {
+				want["k/new1"] = "v"
+			}
+			for fmt.Sprint(have) != fmt.Sprint(want) {
+				r := next(t, resuming)
+				if r.Err() != nil {
+					t.Fatalf("the resuming watch: %v, the consumer has %v", r.Err(), have)
+				}
+				have.apply(r)
+			}
+			for {
+				r := next(t, plain)
+				if errors.Is(r.Err(), clientv3.ErrHistoryLost) {
+					break
+				}
+				if r.Err() != nil {
+					t.Fatalf("the ordinary watch: %v", r.Err())
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,117 @@
+package watch
+
+// Looks behind a proxy. etcd's gRPC proxy keeps our streams while it opens its own again, so a
+// restored or wiped cluster breaks nothing here. The new history may have the terms of the old one
+// (see term.go), and say nothing until it has overtaken the positions of watches; its events would
+// then follow those of the old one. So on a stream whose server chooses the ids itself, as that
+// proxy does, the group looks at the cluster every few seconds.
+//
+// What was delivered last may be of the new history already. So a look asks for the witness that
+// the group had when the look before was sent: the mark. Nothing but a contradiction counts.
+
+import (
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// lookEvery is how often a group looks: a look is one read, and for so long two clients may
+// disagree about who has a lock.
+const lookEvery = 2 * time.Second
+
+// looks are those of one group.
+type looks struct {
+	_     [0]func() // not comparable, see balancer.conn
+	under bool      // one has no answer yet
+	turn  int       // the watcher whose key is read
+	mark  *Check
+	next  *Check // the mark after the one under way
+	// Of the one under way: the revision of its mark, and the highest that was known then.
+	asked, known int64
+}
+
+// beginLooks is called when a watcher was confirmed or has got an event.
+//
+//go:noinline
+func (c *core) beginLooks(now time.Time, g *group) {
+	l := &g.looks
+	if l.mark == nil {
+		l.mark = g.witness.mark()
+	}
+	if !l.under && g.due[dueAsk].IsZero() {
+		c.lookLater(now, g)
+	}
+}
+
+//go:noinline
+func (c *core) lookLater(now time.Time, g *group) {
+	g.due[dueAsk] = now.Add(lookEvery)
+	c.arm(g)
+}
+
+// mark is what a later look asks for; nil: there is nothing.
+//
+//go:noinline
+func (k *witness) mark() *Check {
+	if k.revision == 0 {
+		return nil
+	}
+	q := k.question(nil)
+	return &q
+}
+
+// look looks, if no other proof is under way.
+func (c *core) look(now time.Time, st *stream) {
+	g := st.g
+	l := &g.looks
+	if st.unproved || !st.guarded || g.checking || l.under {
+		c.lookLater(now, g)
+		return
+	}
+	a := action{kind: actConfirm, g: g, st: st, round: st.round, look: true}
+	l.asked, l.known = 0, 0
+	if l.mark != nil {
+		a.check, l.asked = *l.mark, l.mark.Revision
+	}
+	n := l.turn % g.size
+	for w := g.first; w != nil; w = w.next {
+		if n == 0 {
+			a.check.Key = w.key
+		}
+		n--
+		l.known = max(l.known, w.known)
+	}
+	l.under, l.next = true, g.witness.mark()
+	c.do(a)
+}
+
+// looked is an input: the answer to a look on st in one of its rounds; v is the meaning of err.
+func (c *core) looked(now time.Time, st *stream, round int, f Finding, err error, v Verdict) {
+	g := st.g
+	l := &g.looks
+	l.under = false
+	if v == Fatal { // the user may have lost the permission for these keys
+		l.mark = nil
+		l.turn++
+	}
+	if c.groups[g.name] != g || g.first == nil {
+		return
+	}
+	c.lookLater(now, g)
+	if err != nil || g.st != st || st.round != round || st.unproved {
+		return
+	}
+	if l.asked > 0 && (f.Different || f.Revision < l.asked) {
+		f.Different = true
+		st.term, st.cluster = f.Term, f.ClusterID
+		c.proved(now, st, f)
+		return
+	}
+	if l.next != nil {
+		l.mark = l.next
+	}
+	c.hear(now, st, &pb.ResponseHeader{ClusterId: f.ClusterID, RaftTerm: f.Term})
+	if st.round == round && f.Revision < l.known {
+		c.doubt(now, st, "behind a proxy the revision is lower than before: a stream has to prove its history")
+	}
+}
