@@ -21,6 +21,8 @@ type Group struct {
 }
 
 // New returns a group whose functions see a context derived from parent.
+//
+//go:noinline
 func New(parent context.Context) *Group {
 	g := &Group{}
 	g.ctx, g.cancel = context.WithCancel(parent)
