@@ -19,7 +19,9 @@ import (
 
 const (
 	watchLimit = 5 * time.Minute
-	// writtenTogether is how many transactions write a value to all keys.
+	// writtenTogether is how many transactions write a value to all keys, one after the other. All
+	// at once they would be what the calls of others wait for: with watches on only 100 of 10,000
+	// keys for 45 and 96 ms. The watches that resume cost them 3 and 6 ms.
 	writtenTogether = 100
 	// deliverLimit is how long one value may take to reach all.
 	deliverLimit = time.Minute
@@ -91,21 +93,10 @@ func (a *audience) reach(ctx context.Context, c load.Client, round int64) error 
 		names[i] = a.key(i)
 	}
 	for {
-		var wg sync.WaitGroup
-		errs := make([]error, 0, writtenTogether)
-		var mu sync.Mutex
 		for keys := range slices.Chunk(names, max(1, a.keys/writtenTogether)) {
-			wg.Go(func() {
-				if err := c.PutTogether(ctx, keys, fmt.Sprint(round)); err != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					errs = append(errs, err)
-				}
-			})
-		}
-		wg.Wait()
-		if err := errors.Join(errs...); err != nil {
-			return fmt.Errorf("round %d: %w", round, err)
+			if err := c.PutTogether(ctx, keys, fmt.Sprint(round)); err != nil {
+				return fmt.Errorf("round %d: %w", round, err)
+			}
 		}
 		again := 2 * time.Second
 		if round > 1 {
