@@ -98,7 +98,7 @@ var overlapping = map[string]overlap{
 	"namespaces over namespaces":   {[]string{"a/", "b/", "c/"}, "x/", []string{"a/", "b/"}, "c/x/y/", ""},
 	"a whole namespace":            {[]string{"a/b/"}, "", []string{"a/", "b/"}, "x/", ""},
 	"the checkpoint in the source": {nil, "x/", nil, "y/", "x/mark"},
-	"the checkpoint by other ways": {[]string{"a/"}, "x/", []string{"a/x/"}, "", "mark"},
+	"the checkpoint by other ways": {nil, "a/x/", []string{"a/"}, "y/", "x/mark"},
 }
 
 // apart are mirrors of other keys, although the names that the clients use are the same, or nested.
@@ -315,4 +315,19 @@ func TestPrefixOfAnyBytes(t *testing.T) {
 			t.Errorf("%+v", r.last)
 		}
 	}
+}
+
+// etcd's gRPC proxy is no other cluster.
+func TestOverlapBehindAProxy(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	base := clienttest.Dial(t, cluster.Endpoints()...)
+	put(t, base, "a/x/1", "one")
+	source := clienttest.Dial(t, etcdtest.Proxy(t, cluster))
+	enter(source, "a/")
+	refused(t, base, source, base, mirror.WithPrefix("x/"), mirror.WithTargetPrefix("a/x/copy/"))
+	refused(t, base, base, source, mirror.WithPrefix("a/x/"), mirror.WithTargetPrefix("x/copy/"))
+	r := start(t, source, base, mirror.WithPrefix("x/"))
+	r.reach(put(t, base, "a/x/2", "two"))
+	r.stop()
+	same(t, base, "a/x/", base, "x/")
 }
