@@ -29,7 +29,7 @@ func (c *core) deny(now time.Duration, out []pending, live bool, err error) deni
 		d = first
 	}
 	if l.denied == 0 {
-		c.lookFor(now, l, len(out) > 1)
+		c.lookFor(now, out)
 	}
 	was := l.state
 	c.unqueue(l) // it may wait already, since it was late
@@ -40,23 +40,22 @@ func (c *core) deny(now time.Duration, out []pending, live bool, err error) deni
 	return d
 }
 
-// lookFor looks for more leases that are denied like l; more says whether there may be any. If l
-// was renewed since others were looked for, the user's rights have changed, and any lease may be
-// denied.
-func (c *core) lookFor(now time.Duration, l *lease, more bool) {
-	was, changed := c.search, l.heard > c.trust
+// lookFor looks for more leases that are denied like the first of out. If it was renewed since
+// others were looked for, the user's rights have changed, and any lease may be denied.
+func (c *core) lookFor(now time.Duration, out []pending) {
+	was, changed := c.search, out[0].l.heard > c.trust
 	if c.found = now; changed {
 		c.trust = now
 	}
-	if more {
-		c.search++
+	// The silence before an answer does not show how far it comes, if answers are dense.
+	far := now-out[0].sent >= busyAfter
+	if far {
+		c.barred = 0 // the round trip was pause enough
 	}
-	if more && c.habit.usual() >= busyAfter { // there is no time for many round trips
-		n := c.queued()
-		for _, st := range c.streams {
-			n += len(st.out)
+	if len(out) > 1 { // there may be more
+		if c.search++; far { // there is no time for many round trips
+			c.search += max(searchStep, len(c.leases)/searchShare)
 		}
-		c.search += max(searchStep, n/searchShare)
 	}
 	if c.search = min(c.search, maxSearch); c.search > 0 && (was == 0 || changed) {
 		c.regroup()
@@ -169,12 +168,3 @@ func (c *core) trialDue(now time.Duration) bool {
 
 // trialWait is the time between two trials.
 func trialWait(l *lease) time.Duration { return min(max(l.ttl/retryPortion, minRetryMax), maxRetryMax) }
-
-// afterDenial paces the streams that follow many denials in a row: a user who may renew none of
-// thousands of leases must not have a server open as many streams as fast as it can.
-func (c *core) afterDenial(now time.Duration) {
-	c.row-- // the rest can go on at once
-	if c.barred++; c.barred >= maxFatals {
-		c.retryAt = now + time.Duration(c.jitter()*float64(2*retryBase))
-	}
-}

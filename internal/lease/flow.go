@@ -237,7 +237,7 @@ func (c *core) dispatch(now time.Duration) {
 	c.assign(now, &c.queue, maxOutstanding)
 	c.assign(now, &c.doubt, share)
 	opens := c.trial(now) || c.queued() > 0
-	if opens && now >= c.retryAt && len(c.streams)-c.late < maxStreams+c.search && c.wantsStream(now) {
+	for opens && now >= c.retryAt && len(c.streams)-c.late < maxStreams+c.search && c.wantsStream(now) {
 		c.open(now)
 	}
 }
@@ -312,31 +312,33 @@ func (c *core) repeat(now time.Duration, st *stream) time.Duration {
 	return next
 }
 
-// wantsStream reports whether the queue needs one more stream.
+// wantsStream reports whether the queue needs one more stream. While denied leases are looked for,
+// many are opened at once: one after the other would take as long as a round trip, if each takes a
+// few milliseconds.
 func (c *core) wantsStream(now time.Duration) bool {
 	var gaps time.Duration
-	live, sent, opening, doubt := 0, 0, 0, 0
+	live, sent, opening, young, doubt := 0, 0, 0, 0, 0
 	for _, st := range c.streams {
-		if !st.live {
-			if opening++; now < st.began+openPatience || opening == maxOpening {
-				return false // one is being opened
+		switch {
+		case !st.live:
+			opening++
+			if now < st.began+openPatience {
+				young++
 			}
-			continue
-		}
-		if st.late || st.trial {
-			continue
-		}
-		if st.doubt && len(st.out) > 0 {
+		case st.late || st.trial:
+		case st.doubt && len(st.out) > 0:
 			doubt++
-			continue
+		default:
+			live++
+			sent += len(st.out)
+			gaps += st.gap
 		}
-		live++
-		sent += len(st.out)
-		gaps += st.gap
 	}
 	switch {
-	case len(c.doubt.items) > 0 && doubt < c.search:
+	case doubt+opening < c.search && opening < len(c.doubt.items) && (opening == 0 || c.barred < maxFatals):
 		return true
+	case young > 0 || opening >= maxOpening:
+		return false // one is being opened
 	case len(c.queue.items) == 0 && !c.trialDue(now):
 		return false
 	case live == 0:
@@ -406,7 +408,10 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	}
 	switch {
 	case denied != unknown:
-		c.afterDenial(now)
+		c.row-- // the rest can go on at once
+		if c.barred++; c.barred >= maxFatals {
+			c.retryAt = now + time.Duration(c.jitter()*float64(2*retryBase))
+		}
 	case st.good && !st.trial:
 		c.hurry(now)
 	}

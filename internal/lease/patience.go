@@ -41,7 +41,10 @@ type habit struct {
 	ends time.Duration               // when the next sample begins
 }
 
-// note records how long a stream was silent before an answer.
+// note records how long a stream was silent before an answer. It is not inlined for the reason of
+// do.
+//
+//go:noinline
 func (h *habit) note(now, quiet time.Duration) {
 	if h.n == 0 || now >= h.ends {
 		h.n, h.i = min(h.n+1, habitSamples), (h.i+1)%habitSamples

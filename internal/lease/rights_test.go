@@ -18,6 +18,7 @@ type rights struct {
 	way     time.Duration // of a round trip
 	denied  func(id int64) bool
 	ttl     func(id int64) int64
+	opens   time.Duration // how long it takes to open a stream
 	streams []*rightsStream
 	most    int // streams at a time
 	opened  int
@@ -27,6 +28,7 @@ type rights struct {
 
 type rightsStream struct {
 	st   *stream
+	open time.Duration // when it is open
 	reqs []rightsReq
 }
 
@@ -41,10 +43,12 @@ func (r *rights) run() {
 	for i := 0; i < len(r.core.acts); i++ {
 		switch a := r.core.acts[i]; a.kind {
 		case actOpen:
-			r.streams = append(r.streams, &rightsStream{st: a.st})
+			r.streams = append(r.streams, &rightsStream{st: a.st, open: r.now + r.opens})
 			r.opened++
 			r.most = max(r.most, len(r.streams))
-			r.core.opened(r.now, a.st, "m")
+			if r.opens == 0 {
+				r.core.opened(r.now, a.st, "m")
+			}
 		case actSend:
 			j := slices.IndexFunc(r.streams, func(s *rightsStream) bool { return s.st == a.st })
 			r.streams[j].reqs = append(r.streams[j].reqs, rightsReq{id: a.id, sent: r.now})
@@ -65,6 +69,10 @@ func (r *rights) pass(d time.Duration) {
 			r.run()
 		}
 		for _, s := range slices.Clone(r.streams) {
+			if !s.st.live && s.open <= r.now {
+				r.core.opened(r.now, s.st, "m")
+				r.run()
+			}
 			for i := range s.reqs { // the server looks at them half a round trip after they were sent
 				if q := &s.reqs[i]; !q.judged && q.sent+r.way/2 <= r.now {
 					q.judged, q.denied = true, r.denied(q.id)
@@ -130,6 +138,63 @@ func TestForbiddenLeasesDoNotDelayOthers(t *testing.T) {
 			if most := maxStreams + maxSearch; r.most > most || r.opened > 600 {
 				t.Errorf("seed %d: up to %d streams, %d opened", seed, r.most, r.opened)
 			}
+		}
+	}
+}
+
+// evenly has n leases kept, one after the other, of which the user may not renew each share-th from
+// some time on. It returns how many of the others are lost.
+func evenly(r *rights, seed uint64, n, share int, each, later time.Duration) (lost int) {
+	denies := false
+	r.core, r.lost = newCore(DefaultFirstAnswer, rand.New(rand.NewPCG(seed, 0)).Float64), map[int64]bool{}
+	bad := func(id int64) bool { return int(id)%share == 0 }
+	r.denied = func(id int64) bool { return denies && bad(id) }
+	for id := int64(1); id <= int64(n); id++ {
+		r.core.keepAlive(r.now, id, &keep{})
+		r.run()
+		for r.now < time.Duration(id)*each {
+			r.pass(5 * time.Millisecond)
+		}
+	}
+	r.pass(r.way + later)
+	denies = true
+	r.pass(3 * seconds(r.ttl(0)))
+	for id := range r.lost {
+		if !bad(id) {
+			lost++
+		}
+	}
+	return lost
+}
+
+// TestForbiddenLeasesWithDenseAnswers: the leases are renewed one by one all the time, so a stream
+// is never silent for long, though each answer takes 400 ms. That is too long to find 300 of 1,200
+// on a few streams.
+func TestForbiddenLeasesWithDenseAnswers(t *testing.T) {
+	for seed := range uint64(3) {
+		for each := 3 * time.Millisecond; each < 9*time.Millisecond; each += 2 * time.Millisecond {
+			r := &rights{way: 400 * time.Millisecond, ttl: func(int64) int64 { return 5 }}
+			later := time.Duration(seed) * 200 * time.Millisecond
+			if lost := evenly(r, seed, 1200, 4, each, later); lost > 0 {
+				t.Errorf("a lease each %v, rights taken away %v later: %d leases lost", each, later, lost)
+			}
+		}
+	}
+}
+
+// TestForbiddenLeasesWithSlowOpening: on a busy machine it takes 10 ms to open a stream. That of 64
+// of them, each round trip, must not take longer than the round trip.
+func TestForbiddenLeasesWithSlowOpening(t *testing.T) {
+	for seed := range uint64(4) {
+		r := &rights{
+			way: 200 * time.Millisecond, opens: 10 * time.Millisecond, ttl: func(int64) int64 { return 3 },
+		}
+		later := time.Duration(seed) * 700 * time.Millisecond
+		if lost := evenly(r, seed, 1200, 2, 500*time.Microsecond, later); lost > 0 {
+			t.Errorf("rights taken away %v later: %d leases lost", later, lost)
+		}
+		if most := maxStreams + maxSearch; r.most > most {
+			t.Errorf("rights taken away %v later: up to %d streams", later, r.most)
 		}
 	}
 }
