@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -118,14 +119,13 @@ func TestForbiddenLeaseLeavesTheOthersAlive(t *testing.T) {
 }
 
 // TestManyForbiddenLeasesFarAway: each stream finds one forbidden lease in a round trip. The others
-// do not expire meanwhile. (With thousands of leases a busy machine is too slow for their streams;
-// the tests of internal/lease have them in a time of their own.)
+// do not expire meanwhile.
 func TestManyForbiddenLeasesFarAway(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
 		leases, ttl int
 		roundTrip   time.Duration
-	}{{80, 10, 500 * time.Millisecond}, {200, 5, 400 * time.Millisecond}} {
+	}{{80, 10, 500 * time.Millisecond}, {800, 5, 400 * time.Millisecond}} {
 		t.Run(fmt.Sprint(x.leases), func(t *testing.T) {
 			t.Parallel()
 			manyForbidden(t, x.leases, int64(x.ttl), x.roundTrip)
@@ -133,8 +133,30 @@ func TestManyForbiddenLeasesFarAway(t *testing.T) {
 	}
 }
 
+// manyForbidden tries again if the machine stood still for longer than a round trip: for that there
+// is no time in the TTL.
 func manyForbidden(t *testing.T, leases int, ttl int64, roundTrip time.Duration) {
 	cl := withAuth(t, etcdtest.Options{Members: 3})
+	for try := 1; ; try++ {
+		var lost []int
+		var late time.Duration
+		t.Run(fmt.Sprint(try), func(t *testing.T) { lost, late = forbidMany(t, cl, leases, ttl, roundTrip) })
+		switch {
+		case len(lost) == 0:
+			return
+		case late <= roundTrip:
+			t.Fatalf("lost, with whose keys nothing is wrong: %d; timers were late by %v", lost, late)
+		case try == 3:
+			t.Skipf("timers were late by %v, so it shows nothing that %d were lost", late, len(lost))
+		}
+	}
+}
+
+// forbidMany returns those that were lost though they are not forbidden, and by how much timers
+// were late since the others were forbidden.
+func forbidMany(
+	t *testing.T, cl *etcdtest.Cluster, leases int, ttl int64, roundTrip time.Duration,
+) (lost []int, late time.Duration) {
 	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
 	ctx := ctxFor(t, 2*long)
 	rightToOther(t, ctx, root, true)
@@ -154,6 +176,7 @@ func manyForbidden(t *testing.T, leases int, ttl int64, roundTrip time.Duration)
 			t.Fatalf("lease %d was not renewed", i)
 		}
 	}
+	timers := clienttest.Lateness(t)
 	rightToOther(t, ctx, root, false)
 	for i, ch := range channels {
 		for ok := forbidden(i); ok; {
@@ -164,15 +187,68 @@ func manyForbidden(t *testing.T, leases int, ttl int64, roundTrip time.Duration)
 			}
 		}
 	}
+	late = timers.Sum()
 	for i, ch := range channels {
 		for n := len(ch); !forbidden(i) && n >= 0; n-- {
 			select {
 			case _, ok := <-ch:
 				if !ok {
-					t.Fatalf("lease %d was lost, with whose key nothing is wrong", i)
+					lost, n = append(lost, i), 0
 				}
 			default:
 			}
 		}
+	}
+	return lost, late
+}
+
+// TestNoQuestionBeforeAStreamThatReplacesAnother: who leads is asked beside it, since its leases
+// have waited for a round trip already.
+func TestNoQuestionBeforeAStreamThatReplacesAnother(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{Members: 3})
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	ctx := ctxFor(t, 2*long)
+	rightToOther(t, ctx, root, true)
+	near := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	timers := clienttest.Lateness(t)
+	var ended, late atomic.Int64
+	replaced := make(chan time.Duration, 1)
+	c := dial(t, clientv3.Config{
+		Endpoints: far(t, cl, 400*time.Millisecond), Username: "user", Password: "pass",
+		Hooks: clientv3.Hooks{Stream: func(s clientv3.StreamInfo) {
+			if s.Service != "Lease" {
+				return
+			}
+			now := time.Now().UnixNano()
+			if s.Ended {
+				late.Store(int64(timers.Sum()))
+				ended.CompareAndSwap(0, now)
+			} else if was := ended.Load(); was > 0 {
+				select {
+				case replaced <- time.Duration(now-was) - timers.Sum() + time.Duration(late.Load()):
+				default:
+				}
+			}
+		}},
+	})
+	var channels []<-chan *clientv3.LeaseKeepAliveResponse
+	for i := range 2 {
+		ch, err := c.KeepAlive(ctx, leaseOfKey(t, ctx, near, i, 9))
+		if err != nil {
+			t.Fatal(err)
+		}
+		channels = append(channels, ch)
+	}
+	for range 3 { // a leader is believed to be one for five seconds
+		for _, ch := range channels {
+			if clienttest.Receive(t, "a renewal", ch) == nil {
+				t.Fatal("lost")
+			}
+		}
+	}
+	rightToOther(t, ctx, root, false)
+	if took := clienttest.Receive(t, "another stream", replaced); took > 100*time.Millisecond {
+		t.Errorf("it took %v to open it", took)
 	}
 }

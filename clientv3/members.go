@@ -62,18 +62,29 @@ const (
 	leaderSeek = 2 * time.Second
 )
 
-// leader returns the member that leads, nil if that cannot be found out soon.
+// leader returns the member that leads, nil if that cannot be found out soon. Only the first
+// question is waited for: a stream that replaces another takes what was known before, and those
+// after it what is found out meanwhile.
 func (c *Client) leader(ctx context.Context) *balancer.Member {
 	c.leading.mu.Lock()
 	defer c.leading.mu.Unlock()
-	if time.Since(c.leading.asked) < leaderFor {
-		return c.leading.member
+	if asked := c.leading.asked; time.Since(asked) >= leaderFor {
+		c.leading.asked = time.Now()
+		if asked.IsZero() {
+			c.leading.member = c.findLeader(ctx, leaderAsk, nearby)
+		} else {
+			c.group.Go(func(ctx context.Context) {
+				m := c.findLeader(ctx, leaderAsk, nearby)
+				c.leading.mu.Lock()
+				c.leading.member = m
+				c.leading.mu.Unlock()
+			})
+		}
 	}
-	c.leading.asked = time.Now()
-	near := func(m *balancer.Member) bool { return m.Near(leaderAsk) }
-	c.leading.member = c.findLeader(ctx, leaderAsk, near)
 	return c.leading.member
 }
+
+func nearby(m *balancer.Member) bool { return m.Near(leaderAsk) }
 
 // findLeader asks the members that are worth it, and takes the first that leads.
 func (c *Client) findLeader(
