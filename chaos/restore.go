@@ -35,7 +35,7 @@ func (s *striker) restore(ctx context.Context, f schedule.Fault) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	file := filepath.Join(dir, "backup.db")
-	if err := s.admin.backup(ctx, f.Member, file); err != nil {
+	if err := s.backup(ctx, f.Member, file); err != nil {
 		return fmt.Errorf("taking a backup: %w", err)
 	}
 	r := &history.Restore{Backup: s.clock.Now(), Renamed: f.Renamed}
@@ -78,6 +78,17 @@ func (s *striker) restore(ctx context.Context, f schedule.Fault) (err error) {
 	}
 	s.restored = r
 	return err
+}
+
+// backup takes one of a member, or of the next ones: what faults did to it may not be over.
+func (s *striker) backup(ctx context.Context, member int, file string) error {
+	for n := member; ; n++ {
+		err := s.admin.backup(ctx, n%len(s.cluster.Members()), file)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
 }
 
 // backup writes a snapshot of a member to a file.
