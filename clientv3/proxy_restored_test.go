@@ -77,3 +77,31 @@ func TestRestoredBehindTheGRPCProxy(t *testing.T) {
 		})
 	}
 }
+
+// TestWatchFromAFutureRevisionBehindTheGRPCProxy: the proxy answers a second watch of a range by
+// itself, with the revision that was asked for. That is not taken for the cluster's, which would
+// then have gone back: the watch waits for its revision.
+func TestWatchFromAFutureRevisionBehindTheGRPCProxy(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{})
+	var reads atomic.Int64
+	c := dial(t, clientv3.Config{Endpoints: []string{etcdtest.Proxy(t, cl)}, Hooks: clientv3.Hooks{
+		Attempt: func(a clientv3.AttemptInfo) {
+			if a.Method != "KV.Put" && a.Err == nil {
+				reads.Add(1)
+			}
+		},
+	}})
+	ctx := ctxFor(t, 3*long)
+	rev := putSoon(t, c, "k")
+	first := c.Watch(ctx, "k", clientv3.WithRev(rev))
+	next(t, first)
+	future := c.Watch(ctx, "k", clientv3.WithRev(rev+10))
+	had := reads.Load()
+	await(t, "a look", func() bool { return reads.Load() >= had+2 })
+	for putSoon(t, c, "k") < rev+10 {
+	}
+	if r := next(t, future); r.Err() != nil || len(r.Events) != 1 || r.Events[0].Kv.ModRevision != rev+10 {
+		t.Errorf("the watch from revision %d: %+v, %v", rev+10, r, r.Err())
+	}
+}

@@ -237,19 +237,25 @@ func (e *Engine) arm(at time.Duration) {
 	}).Stop
 }
 
+// add is not inlined: its copies made programs larger.
+//
+//go:noinline
+func (n *entry) add(f zap.Field) { n.fields = append(n.fields, f) }
+
 func (e *Engine) note(a *action) {
 	if e.cfg.Log == nil {
 		return
 	}
 	n := entry{text: a.note}
 	if a.st != nil {
-		n.fields = append(n.fields, zap.String("member", a.st.member), zap.Int("leases", len(e.core.leases)))
+		n.add(zap.String("member", a.st.member))
+		n.add(zap.Int("leases", len(e.core.leases)))
 	}
 	if a.count > 0 {
-		n.fields = append(n.fields, zap.Int("count", a.count))
+		n.add(zap.Int("count", a.count))
 	}
 	if a.err != nil {
-		n.fields = append(n.fields, zap.Error(a.err))
+		n.add(zap.Error(a.err))
 	}
 	e.notes = append(e.notes, n)
 }

@@ -234,10 +234,14 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		g.due[dueAsk] = now.Add(askEvery)
 		c.arm(g)
 	}
-	if w.cluster == 0 {
-		w.cluster = h.GetClusterId()
+	rev, cluster := h.GetRevision(), h.GetClusterId()
+	if cluster == 0 {
+		rev = 0 // the gRPC proxy's own answer: it repeats what was asked for
 	}
-	switch rev := h.GetRevision(); {
+	if w.cluster == 0 {
+		w.cluster = cluster
+	}
+	switch {
 	case w.resume == 0 && rev > 0:
 		// "Now" was rev. The floor stays: a server may announce a revision that is a little newer
 		// than the one at which its watcher starts, and still send the events in between.
@@ -247,7 +251,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		// A caller that asks for the events after a revision has seen that revision, for instance
 		// in a listing.
 		w.known = max(w.known, w.resume-1)
-	case w.resume == 0 && c.canConfirm && w.placing == placed:
+	case rev == 0 && w.known == 0 && c.canConfirm && w.placing == placed:
 		// The gRPC proxy answers without a revision when it has such a watch already. If
 		// the stream broke before the first event, we would not know where to resume; so
 		// read the revision. "Now" is when the Watch call returns, after that read.

@@ -272,6 +272,11 @@ func (e *Engine) confirm(a *action) {
 	})
 }
 
+// add is not inlined: its copies made programs larger.
+//
+//go:noinline
+func (n *entry) add(f zap.Field) { n.fields = append(n.fields, f) }
+
 // note keeps a line for the log.
 func (e *Engine) note(a *action) {
 	if e.cfg.Log == nil {
@@ -279,13 +284,14 @@ func (e *Engine) note(a *action) {
 	}
 	n := entry{level: zap.WarnLevel, text: a.note}
 	if a.st != nil {
-		n.fields = append(n.fields, zap.String("member", a.st.member), zap.Int("watchers", a.st.g.size))
+		n.add(zap.String("member", a.st.member))
+		n.add(zap.Int("watchers", a.st.g.size))
 	}
 	if a.w != nil {
-		n.fields = append(n.fields, zap.String("key", string(a.w.key)))
+		n.add(zap.String("key", string(a.w.key)))
 	}
 	if a.err != nil {
-		n.fields = append(n.fields, zap.Error(a.err))
+		n.add(zap.Error(a.err))
 	} else if a.st == nil {
 		n.level = zap.InfoLevel
 	}

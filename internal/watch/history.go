@@ -32,6 +32,7 @@ package watch
 
 import (
 	"bytes"
+	"cmp"
 	"hash/crc32"
 	"time"
 
@@ -394,11 +395,15 @@ func (w *watcher) hasHistory() bool { return w.known > 0 || w.cluster != 0 }
 
 func otherCluster(a, b uint64) bool { return a != 0 && b != 0 && a != b }
 
-// place gives w the position rev+1, unless events have given it one.
+// place gives w the position rev+1, unless events or its user have given it one.
 func (c *core) place(w *watcher, rev int64) {
 	w.placing = placed
-	if w.resume == 0 && rev > 0 {
+	switch {
+	case rev <= 0 || w.known > 0:
+	case w.resume == 0:
 		w.resume, w.known = rev+1, rev
+	case rev >= w.resume-1:
+		w.known = w.resume - 1
 	}
 	c.report(w)
 }
@@ -410,7 +415,7 @@ func (c *core) lost(now time.Time, w *watcher, f Finding) {
 	}
 	err := &HistoryLostError{
 		LastRevision: w.known,
-		ClusterID:    w.cluster,
+		ClusterID:    cmp.Or(w.cluster, cluster),
 		NowRevision:  f.Revision,
 		NowClusterID: cluster,
 	}

@@ -474,6 +474,11 @@ var mutants = []mutant{
 		old: "\tif c.keyOnly {\n\t\tdiffers >>= 32\n",
 		new: "\tif differs <<= 32; c.keyOnly {\n\t\tdiffers = 0\n", pkg: watches, tests: "Listing"},
 
+	{name: "create: what the proxy repeats is believed", file: "internal/watch/create.go",
+		old: "\tif cluster == 0 {\n\t\trev = 0", new: "\tif rev < 0 {\n\t\trev = 0",
+		pkg: watches, tests: cores},
+	{name: "history: a read does not show what a user's position means", file: "internal/watch/history.go",
+		old: "\tcase rev >= w.resume-1:\n\t\tw.known = w.resume - 1\n", new: "", pkg: watches, tests: cores},
 	{name: "looks: none", file: "internal/watch/create.go",
 		old: "\tcase st.numbering == numbersTheirs:\n\t\tc.beginLooks",
 		new: "\tcase st.numbering == numbersUnknown:\n\t\tc.beginLooks", pkg: watches, tests: cores},
