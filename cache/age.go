@@ -8,7 +8,8 @@ package cache
 //
 // If the last writes were to other keys, only the servers' progress brings a copy up to a mark. The
 // gRPC proxy and old servers do not say how far they are (see trust.go). There a copy counts as
-// right as of a mark if its watch says nothing for a while afterwards.
+// right as of a mark if its watch says nothing for a while afterwards, unless the read for a mark has
+// shown a change that the watch has not delivered.
 
 import (
 	"context"
@@ -42,6 +43,14 @@ type age struct {
 	mu    sync.Mutex
 	asOf  time.Time // guarded by mu: when the copy was right
 	ahead []mark    // guarded by mu: not reached yet, the oldest first
+	owed  int64     // guarded by mu: a revision that has changed a key of the prefix
+}
+
+// owe notes that a key of the prefix was changed at a revision.
+func (a *age) owe(rev int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.owed = max(a.owed, rev)
 }
 
 // note adds a mark; rev returns the copy's revision. It reports whether the copy has reached it.
@@ -73,9 +82,10 @@ func (a *age) right(at time.Time) {
 // reached is called when the copy has reached a revision.
 func (a *age) reached(rev int64) { a.pass(func(m mark) bool { return m.rev <= rev }) }
 
-// quiet is called when the copy's watch, which can say no more, has said nothing since a time.
-func (a *age) quiet(now, since time.Time) {
-	a.pass(func(m mark) bool { return m.at.After(since) && now.Sub(m.at) >= quietFor })
+// quiet is called when the watch of a copy that has reached rev, which can say no more, has said
+// nothing since a time.
+func (a *age) quiet(now, since time.Time, rev int64) {
+	a.pass(func(m mark) bool { return a.owed <= rev && m.at.After(since) && now.Sub(m.at) >= quietFor })
 }
 
 // pass removes the marks that the copy has passed.
@@ -99,7 +109,7 @@ func (a *age) begin(at time.Time, anew bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if anew {
-		a.ahead = nil
+		a.ahead, a.owed = nil, 0
 	}
 	a.right(at)
 }
@@ -172,6 +182,9 @@ func (f *feed) makeMark(ctx context.Context) bool {
 	if before.parted(h, newest) {
 		f.suspect(before)
 		return true
+	}
+	if newest != nil {
+		f.age.owe(newest.ModRevision)
 	}
 	if !f.c.mark(mark{at, h.Revision}) {
 		_ = f.c.watcher.RequestProgress(ctx) // a failure shows as a missing answer

@@ -262,7 +262,7 @@ func (f *feed) look() {
 	ok := follow.Reachable(f.c.client)
 	f.connected.Store(ok)
 	if ok && !f.speaks {
-		f.age.quiet(time.Now(), f.heard)
+		f.age.quiet(time.Now(), f.heard, f.now.Load().rev)
 	}
 }
 

@@ -159,6 +159,9 @@ func (g *gate) serve(ctx context.Context) *version {
 		g.f.suspect(before)
 		return nil
 	}
+	if newest != nil {
+		g.f.age.owe(newest.ModRevision)
+	}
 	if g.f.c.sinceMark() > markEvery/4 {
 		g.f.c.marking.Store(int64(at.Sub(g.f.c.epoch)))
 		g.f.c.mark(mark{at, h.Revision})

@@ -17,7 +17,8 @@ type State struct {
 	// instance, it says how far behind. To know it a cache makes a linearizable read of one key a
 	// second, unless consistent reads do. Where servers do not say how far a watch is (etcd's gRPC
 	// proxy, etcd before 3.4.31 and 3.5.13), a watch that has said nothing for a second counts as
-	// up to date, and Age is up to three seconds.
+	// up to date, and Age is up to three seconds. If the watch is in fact stuck there, as while a
+	// member behind the proxy is frozen, Age is right only if the key that was put last changes.
 	Age time.Duration
 	// Connected: a member answers and follows a leader, and the watch is under way.
 	Connected bool

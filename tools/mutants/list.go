@@ -221,6 +221,8 @@ var mutants = []mutant{
 		old: "if ok && !f.speaks {", new: "if ok {", pkg: caches, tests: "AgeOfADeaf"},
 	{name: "cache: a copy that keeps up stays old", file: "cache/feed.go",
 		old: "f.age.reached(v.rev)", new: "f.age.reached(0)", pkg: caches, tests: "AgeOfACopy"},
+	{name: "cache: a silent watch is believed against a read", file: "cache/age.go",
+		old: "return a.owed <= rev && m.at", new: "return rev > 0 && m.at", pkg: caches, tests: "TestMarks"},
 	{name: "cache: marks of another history count", file: "cache/age.go",
 		old: "if anew {", new: "if anew && a.ahead == nil {", pkg: caches, tests: "TestMarks"},
 	{name: "error: a refusal of ours may have been executed", file: "internal/etcderr/class.go",
