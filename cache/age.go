@@ -8,8 +8,8 @@ package cache
 //
 // If the last writes were to other keys, only the servers' progress brings a copy up to a mark. The
 // gRPC proxy and old servers do not say how far they are (see trust.go). There a copy counts as
-// right as of a mark if its watch says nothing for a while afterwards, unless the read for a mark has
-// shown a change that the watch has not delivered.
+// right as of a mark if its watch says nothing for a while afterwards, unless the read for a mark
+// has shown a change that the watch has not delivered.
 
 import (
 	"context"
