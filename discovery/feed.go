@@ -328,6 +328,9 @@ func (f *feed) look() {
 	} else {
 		f.leave()
 	}
+	if f.guard.ripe(time.Now()) {
+		apart(f.askTerm)
+	}
 	if due := f.guard.due(time.Now()); len(due) > 0 {
 		c := f.begin()
 		for _, key := range due {
@@ -337,6 +340,21 @@ func (f *feed) look() {
 	}
 	if f.store.due() {
 		apart(func() { f.store.save(f) })
+	}
+}
+
+// askTerm asks whether there is a leader, and which, before instances go that may register again:
+// no record can be put without one, and their owners need a moment once there is one. The question
+// ends before the next look.
+func (f *feed) askTerm() {
+	ctx, cancel := context.WithTimeout(f.ctx, follow.LookEvery)
+	defer cancel()
+	r, err := f.cluster.client.Get(ctx, f.prefix)
+	if err != nil || f.guard.leaderless {
+		f.guard.wait(time.Now())
+	}
+	if f.guard.leaderless = err != nil; err == nil {
+		f.guard.saw(r.Header.GetRaftTerm(), time.Now())
 	}
 }
 

@@ -42,6 +42,8 @@ type guard struct {
 	elected time.Time // when it was first seen to be higher than before
 	burst   time.Time // since when instances of after an election are kept
 	coming  time.Time // until when they are kept at least
+
+	leaderless bool // etcd did not say who leads when it was asked last
 }
 
 // returnLimit bounds, in times of hold, how long returning instances can extend the hold of the
@@ -167,6 +169,16 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// ripe reports whether the time has passed of instances that an old leader may have taken along.
+func (g *guard) ripe(now time.Time) bool {
+	for _, k := range g.kept {
+		if k.why == thawed && !now.Before(later(k.until, g.coming)) {
+			return true
+		}
+	}
+	return false
 }
 
 // due removes and returns the keys whose time has passed.

@@ -94,3 +94,68 @@ func thaw(t *testing.T, cluster *etcdtest.Cluster) {
 	clienttest.Await(t, "the end of one", func() bool { return s.View().Len() == instances-1 })
 	t.Logf("gone after %v", time.Since(began))
 }
+
+// TestVanishedBeforeAnElection: not long after an election an instance vanishes that lives, and its
+// owner cannot register it again, since etcd has lost its quorum by then. The view waits for that.
+func TestVanishedBeforeAnElection(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})
+	var direct []string
+	for _, m := range cluster.Members() {
+		direct = append(direct, "http://"+m.Proxy().Target())
+		m.Proxy().Delay(100 * time.Millisecond)
+	}
+	c := clienttest.Dial(t, direct...)
+	owner := registrar(t, clienttest.Dial(t, cluster.Endpoints()...), discovery.WithTTL(10))
+	register(t, owner, orders(t, "1"))
+	s := subscribe(t, directory(t, clienttest.Dial(t, direct...), discovery.WithLog(nil)))
+	shows := func(n int) func() bool {
+		return func() bool { v := s.View(); return v != nil && v.Len() == n }
+	}
+	clienttest.Await(t, "the instance", shows(1))
+
+	leader := cluster.Leader(t)
+	var others []*etcdtest.Member
+	for _, m := range cluster.Members() {
+		if m != leader {
+			others = append(others, m)
+		}
+	}
+	st, err := c.Status(within(t), "http://"+others[0].Proxy().Target())
+	clienttest.OK(t, "Status", err)
+	_, err = c.MoveLeader(within(t), st.Header.MemberId)
+	clienttest.OK(t, "MoveLeader", err)
+	register(t, registrar(t, c, discovery.WithTTL(10)), orders(t, "2"))
+	clienttest.Await(t, "the election, and another instance", shows(2))
+
+	_, err = c.Revoke(within(t), owner.Lease())
+	clienttest.OK(t, "Revoke", err)
+	for _, m := range others {
+		clienttest.OK(t, "Freeze", m.Freeze())
+		t.Cleanup(func() { m.Thaw() })
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second) // far longer than such instances are kept
+	defer stop()
+	lost := func() bool {
+		change, err := s.Next(ctx)
+		return err == nil && len(change.Removed) > 0
+	}
+	for ctx.Err() == nil {
+		if lost() {
+			t.Fatal("the instance went while nobody could register it")
+		}
+	}
+	for _, m := range others {
+		clienttest.OK(t, "Thaw", m.Thaw())
+	}
+	ctx, stop = context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	for ctx.Err() == nil {
+		if lost() {
+			t.Fatal("the instance went when it could be registered again")
+		}
+	}
+	if n := s.View().Len(); n != 2 {
+		t.Errorf("a view of %d", n)
+	}
+}
