@@ -30,7 +30,8 @@ func NewListing(rev int64) *Listing {
 
 // Add notes the answer of a get: of all keys of the range, or a page of them, not
 // [WithSerializable]. With values it proves more: two histories may have put the same key at the
-// same revision. It keeps no reference to r.
+// same revision. (Without them, etcd 3.7 does not say which leases the keys have.) It keeps no
+// reference to r.
 func (l *Listing) Add(r *GetResponse) {
 	if l.of.Revision == 0 {
 		l.of.Revision = r.Header.GetRevision()

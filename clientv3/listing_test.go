@@ -203,3 +203,30 @@ func TestListingMistakes(t *testing.T) {
 		}
 	}
 }
+
+// TestListingOfKeysUnderALease: etcd 3.7 leaves the leases out of answers that have keys only. A
+// watch that goes on from such a listing is of the same history all the same.
+func TestListingOfKeysUnderALease(t *testing.T) {
+	t.Parallel()
+	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints()})
+	ctx := ctxFor(t, long)
+	lease, err := c.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := t.Name()
+	if _, err := c.Put(ctx, key, "v", clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
+	l := clientv3.NewListing(0)
+	r, err := c.Get(ctx, key, clientv3.WithKeysOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Add(r)
+	w := c.Watch(ctx, key, clientv3.WithListing(l)) // on a stream that is younger, so it has to prove it
+	put(t, c, key, "w")
+	if r := next(t, w); r.Err() != nil || len(r.Events) != 1 {
+		t.Errorf("the watch: %+v, %v", r, r.Err())
+	}
+}

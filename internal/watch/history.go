@@ -73,7 +73,7 @@ type Change struct {
 	End     []byte // with Absent only: of the range
 	Deleted bool   // the witness's revision deleted the key
 	Absent  bool   // there was no key in the range
-	keyOnly bool   // the value is not known
+	keyOnly bool   // the value is not known, nor the lease: etcd 3.7 lists keys without their leases
 	sum     uint64
 }
 
@@ -97,20 +97,19 @@ type Finding struct {
 // SameAs reports whether kv, as it was at the witness's revision, is the key-value that the event
 // put.
 func (c Change) SameAs(kv *mvccpb.KeyValue) bool {
-	differs := c.sum ^ sumOf(kv)
 	if c.keyOnly {
-		differs >>= 32
+		return (c.sum^sumOf(kv, 0))>>32 == 0
 	}
-	return differs == 0
+	return c.sum == sumOf(kv, kv.GetLease())
 }
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
-// sumOf is a checksum of kv: of its numbers in the upper half, of its value in the lower. It leaves
-// out the key, since the read asks for that.
-func sumOf(kv *mvccpb.KeyValue) uint64 {
+// sumOf is a checksum of kv: of its numbers, with this lease, in the upper half, of its value in
+// the lower. It leaves out the key, since the read asks for that.
+func sumOf(kv *mvccpb.KeyValue, lease int64) uint64 {
 	var n uint64
-	for _, v := range [4]int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), kv.GetLease()} {
+	for _, v := range [4]int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), lease} {
 		n = (n ^ uint64(v)) * 0x9e3779b97f4a7c15 // without memory of its own, unlike a CRC
 		n ^= n >> 32
 	}
@@ -170,7 +169,7 @@ func (ch *Change) set(ev *mvccpb.Event) {
 	ch.End, ch.Absent, ch.keyOnly = nil, false, false
 	ch.Deleted = ev.GetType() == mvccpb.Event_DELETE
 	if !ch.Deleted {
-		ch.sum = sumOf(ev.GetKv())
+		ch.sum = sumOf(ev.GetKv(), ev.GetKv().GetLease())
 	}
 }
 

@@ -41,7 +41,11 @@ type Listing struct {
 func (l *Listing) Note(kv *mvccpb.KeyValue) {
 	if kv.GetModRevision() > l.newest {
 		l.newest = kv.GetModRevision()
-		l.change = Change{Key: bytes.Clone(kv.GetKey()), keyOnly: len(kv.GetValue()) == 0, sum: sumOf(kv)}
+		lease, keyOnly := kv.GetLease(), len(kv.GetValue()) == 0
+		if keyOnly {
+			lease = 0
+		}
+		l.change = Change{Key: bytes.Clone(kv.GetKey()), keyOnly: keyOnly, sum: sumOf(kv, lease)}
 	}
 }
 

@@ -28,10 +28,30 @@ func TestListingNotesItsNewestKey(t *testing.T) {
 		for _, c := range []struct {
 			kv   *mvccpb.KeyValue
 			same bool
-		}{{kv("b", 9, "v"), true}, {kv("b", 9, "w"), !values}, {kv("b", 8, "v"), false}} {
+		}{
+			{kv("b", 9, "v"), true},
+			{kv("b", 9, "w"), !values},
+			{kv("b", 8, "v"), false},
+			{underLease(kv("b", 9, "v")), !values}, // etcd 3.7 lists keys without their leases
+		} {
 			if len(ch) != 1 || ch[0].SameAs(c.kv) != c.same {
 				t.Errorf("%s: %v is the same: %v, of %+v", name, c.kv, !c.same, ch)
 			}
 		}
 	}
+}
+
+// Servers before 3.7 say the lease. If values are empty nobody knows whether they were read.
+func TestListingOfKeysThatSayTheirLeases(t *testing.T) {
+	kv := underLease(&mvccpb.KeyValue{Key: []byte("a"), CreateRevision: 3, ModRevision: 5, Version: 2})
+	var l Listing
+	l.Note(kv)
+	if ch := newListing(&l, kv.Key, nil).proof.changes; len(ch) != 1 || !ch[0].SameAs(kv) {
+		t.Errorf("%v is not the same as %+v", kv, ch)
+	}
+}
+
+func underLease(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
+	kv.Lease = 7
+	return kv
 }
