@@ -20,6 +20,13 @@ import (
 func withAuth(t *testing.T, o etcdtest.Options) *etcdtest.Cluster {
 	t.Helper()
 	cl := etcdtest.Start(t, o)
+	addUsers(t, cl)
+	return cl
+}
+
+// addUsers adds the users of withAuth to a cluster, and enables authentication.
+func addUsers(t *testing.T, cl *etcdtest.Cluster) {
+	t.Helper()
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, long)
 	for _, step := range []func() error{
@@ -40,7 +47,6 @@ func withAuth(t *testing.T, o etcdtest.Options) *etcdtest.Cluster {
 			t.Fatal(err)
 		}
 	}
-	return cl
 }
 
 func TestAuthAdministration(t *testing.T) {

@@ -30,7 +30,7 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 		if err == rpctypes.ErrCompacted && q.Seen > q.Revision {
 			f, err = askWitness(ctx, kv, q, q.Seen)
 		}
-		if err == rpctypes.ErrCompacted && q.HasPut() {
+		if err == rpctypes.ErrCompacted && q.Put() != nil {
 			f, err = askWitness(ctx, kv, q, 0)
 		}
 		switch err {
@@ -52,6 +52,9 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 	return f, err
 }
 
+// found is not inlined: its copies made programs larger.
+//
+//go:noinline
 func found(h *pb.ResponseHeader) watch.Finding {
 	return watch.Finding{Revision: h.GetRevision(), ClusterID: h.GetClusterId(), Term: h.GetRaftTerm()}
 }
@@ -60,14 +63,14 @@ func found(h *pb.ResponseHeader) watch.Finding {
 // q.Seen, or are now if it is 0.
 func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (watch.Finding, error) {
 	txn := &pb.TxnRequest{}
-	read := func(r *pb.RangeRequest) {
-		txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}})
-	}
 	for _, ch := range q.Changes {
-		read(&pb.RangeRequest{Key: ch.Key, RangeEnd: ch.End, Limit: 1, Revision: at})
+		alsoRead(txn, ch.Key, ch.End, at)
 		if ch.Deleted && at == q.Revision {
-			read(&pb.RangeRequest{Key: ch.Key, Revision: q.Revision - 1})
+			alsoRead(txn, ch.Key, nil, q.Revision-1)
 		}
+	}
+	if q.Now {
+		alsoRead(txn, q.Put(), nil, 0)
 	}
 	resp, err := kv.Txn(ctx, txn)
 	if err != nil {
@@ -97,7 +100,20 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (w
 		f.Different = f.Different || !same && (at != 0 || len(now) == 1 && now[0].ModRevision <= q.Seen)
 	}
 	f.Unproved = !shown && !f.Different
+	if q.Now {
+		now := next()
+		f.Changed = len(now) == 0 || now[0].ModRevision > q.Seen
+	}
 	return f, nil
+}
+
+// alsoRead adds a read to txn: of the first key of a range, or of one key, at a revision, 0 for
+// now.
+//
+//go:noinline
+func alsoRead(txn *pb.TxnRequest, key, end []byte, at int64) {
+	r := &pb.RangeRequest{Key: key, RangeEnd: end, Limit: 1, Revision: at}
+	txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}})
 }
 
 // orderedMinor and orderedPatch are the first version (3.x.y) that sends the answer to a progress

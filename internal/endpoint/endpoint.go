@@ -47,11 +47,19 @@ var ErrNone = errors.New("no endpoints given")
 // Parse parses one endpoint. The error names the string and what is wrong.
 func Parse(raw string) (Endpoint, error) {
 	e := Endpoint{Raw: raw, Network: "tcp"}
+	if wrong := e.parse(raw); wrong != "" {
+		return Endpoint{}, fmt.Errorf("endpoint %q: %s", raw, wrong)
+	}
+	return e, nil
+}
+
+// parse returns what is wrong with raw; "": nothing.
+func (e *Endpoint) parse(raw string) (wrong string) {
 	if raw == "" {
-		return mistake(raw, "is empty")
+		return "is empty"
 	}
 	if strings.TrimSpace(raw) != raw || strings.ContainsAny(raw, " \t\r\n\x00") {
-		return mistake(raw, "contains white space or control characters")
+		return "contains white space or control characters"
 	}
 	scheme, rest, found := strings.Cut(raw, "://")
 	if !found {
@@ -70,50 +78,43 @@ func Parse(raw string) (Endpoint, error) {
 		e.Security = Secure
 	case "unix":
 	default:
-		return mistake(raw, "unknown scheme %q, want http, https, unix or unixs", scheme)
+		return "unknown scheme " + strconv.Quote(scheme) + ", want http, https, unix or unixs"
 	}
 	if scheme == "unix" || scheme == "unixs" {
 		if rest == "" {
-			return mistake(raw, "the path of the socket is missing")
+			return "the path of the socket is missing"
 		}
 		e.Network, e.Addr = "unix", rest
-		return e, nil
+		return ""
 	}
 	rest = strings.TrimSuffix(rest, "/")
 	if strings.ContainsAny(rest, "/?#") {
-		return mistake(raw, "has a path or query; only host and port are used")
+		return "has a path or query; only host and port are used"
 	}
 	if strings.Contains(rest, "@") {
-		return mistake(raw, "carries user information; use Username and Password")
+		return "carries user information; use Username and Password"
 	}
 	host, port, err := net.SplitHostPort(rest)
 	if err != nil {
 		var ae *net.AddrError
 		if errors.As(err, &ae) {
-			return mistake(raw, "%s", ae.Err)
+			return ae.Err
 		}
-		return mistake(raw, "%v", err)
+		return err.Error()
 	}
 	if host == "" {
-		return mistake(raw, "the host is missing")
+		return "the host is missing"
 	}
 	if strings.Contains(host, ":") {
 		if _, err := netip.ParseAddr(host); err != nil {
-			return mistake(raw, "%q is not an IPv6 address", host)
+			return strconv.Quote(host) + " is not an IPv6 address"
 		}
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return mistake(raw, "%q is not a port number", port)
+		return strconv.Quote(port) + " is not a port number"
 	}
 	e.Addr = net.JoinHostPort(host, port)
-	return e, nil
-}
-
-// mistake says what is wrong with raw. It is not inlined: its copies made programs larger.
-//
-//go:noinline
-func mistake(raw, format string, args ...any) (Endpoint, error) {
-	return Endpoint{}, fmt.Errorf("endpoint %q: %s", raw, fmt.Sprintf(format, args...))
+	return ""
 }
 
 // ParseAll parses a client's whole list. An empty list is ErrNone; endpoints

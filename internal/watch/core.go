@@ -97,6 +97,7 @@ type watcher struct {
 	doubted  bool // its history is that of watchers that prove themselves
 	doubtful bool // the promise may be of another history than the group's witness
 	lowered  bool // its present create starts before resume, to check that
+	anew     bool // its next create must not be joined with a proxy's own watch
 }
 
 // placing is the state of the search for a watcher's position: the watcher started "from now" and

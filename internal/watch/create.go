@@ -101,6 +101,10 @@ func (c *core) sendCreate(st *stream, w *watcher) {
 	if w.lowered = start < w.resume; w.lowered || !w.promised {
 		w.floor = start
 	}
+	if w.anew && start > 1 {
+		start--
+		w.lowered = true // the event is below the floor
+	}
 	req := &pb.WatchCreateRequest{
 		Key: w.key, RangeEnd: w.end, StartRevision: start, WatchId: w.id,
 		// Progress notifications are always requested: they move the position of a watcher with
@@ -211,7 +215,7 @@ func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr e
 
 func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchResponse) {
 	c.confirmedGood(st)
-	w.state = stateActive
+	w.state, w.anew = stateActive, false
 	w.id = resp.WatchId
 	st.ids[w.id] = w
 	h := resp.Header
@@ -284,6 +288,7 @@ func (c *core) refused(now time.Time, st *stream, w *watcher, resp *pb.WatchResp
 	c.clearPartial(w)
 	switch {
 	case resp.CompactRevision != 0 && w.lowered && (w.want&wantList == 0 || resp.CompactRevision < w.resume):
+		w.anew = false
 		w.unchecked(resp.CompactRevision)
 		c.pend(now, w)
 	case resp.CompactRevision != 0 || resp.CancelReason == "" || v == Fatal:

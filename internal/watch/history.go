@@ -65,6 +65,8 @@ type Check struct {
 	// Seen is the revision up to which their watcher would have got any further change of them: the
 	// witness's revision at least.
 	Seen int64
+	// Now asks whether a key that was put has changed since Seen.
+	Now bool
 }
 
 // Change is one event of the witness, or the state that a listing has found.
@@ -90,6 +92,8 @@ type Finding struct {
 	Unproved bool
 	// Compacted: the revision of the witness was.
 	Compacted bool
+	// Changed is the answer to Now.
+	Changed bool
 	// Orders is the id of the member that sends answers in order, 0 if it does not.
 	Orders uint64
 }
@@ -209,8 +213,13 @@ func firstPut(changes []Change) int {
 	return -1
 }
 
-// HasPut reports whether any key of the witness existed at its revision.
-func (q Check) HasPut() bool { return firstPut(q.Changes) >= 0 }
+// Put returns a key of the witness that existed at its revision; nil: none did.
+func (q Check) Put() []byte {
+	if i := firstPut(q.Changes); i >= 0 {
+		return q.Changes[i].Key
+	}
+	return nil
+}
 
 // IsPut reports whether the key existed at the witness's revision.
 func (c Change) IsPut() bool { return !c.Deleted && !c.Absent }

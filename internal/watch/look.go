@@ -8,8 +8,15 @@ package watch
 //
 // What was delivered last may be of the new history already. So a look asks for the witness that
 // the group had when the look before was sent: the mark. Nothing but a contradiction counts.
+//
+// A proxy may also stop to deliver for good: its own watches have the tokens of those who asked
+// first, and end without a word when these are void. So if a key of the newest event has changed
+// since, and for another look no event has come, the stream is given up. On the next one the
+// watches begin one revision before their positions: the proxy joins those that begin where its own
+// one stands, which is the one that has ended.
 
 import (
+	"errors"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -28,7 +35,11 @@ type looks struct {
 	next  *Check // the mark after the one under way
 	// Of the one under way: the revision of its mark, and the highest that was known then.
 	asked, known int64
+	missed       int64 // the revision of a mark after which a change was not delivered; 0: none
 }
+
+// errDeaf ends a stream that does not deliver what has changed.
+var errDeaf = errors.New("watch: a key has changed, and the proxy does not say so")
 
 // beginLooks is called when a watcher was confirmed or has got an event.
 //
@@ -72,6 +83,9 @@ func (c *core) look(now time.Time, st *stream) {
 	l.asked, l.known = 0, 0
 	if l.mark != nil {
 		a.check, l.asked = *l.mark, l.mark.Revision
+		of := g.witness.of
+		a.check.Now = g.witness.revision == l.asked && a.check.Put() != nil &&
+			of != nil && of.g == g && of.state == stateActive && of.unfiltered()
 	}
 	n := l.turn % g.size
 	for w := g.first; w != nil; w = w.next {
@@ -111,7 +125,19 @@ func (c *core) looked(now time.Time, st *stream, round int, f Finding, err error
 		l.mark = l.next
 	}
 	c.hear(now, st, &pb.ResponseHeader{ClusterId: f.ClusterID, RaftTerm: f.Term})
-	if st.round == round && f.Revision < l.known {
+	switch {
+	case st.round != round:
+	case f.Revision < l.known:
 		c.doubt(now, st, "behind a proxy the revision is lower than before: a stream has to prove its history")
+	case !f.Changed || g.witness.revision != l.asked:
+		l.missed = 0
+	case l.missed != l.asked:
+		l.missed = l.asked
+	default:
+		l.missed = 0
+		for w := g.first; w != nil; w = w.next {
+			w.anew = w.state == stateActive
+		}
+		c.fail(now, st, errDeaf, Retry, true)
 	}
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -352,6 +353,11 @@ func (m *model) answerConfirms() {
 
 func (m *model) find(q Check) Finding {
 	f := Finding{Revision: m.revision(), ClusterID: 7, Term: m.term, Unproved: true}
+	for rev := q.Seen + 1; q.Now && rev <= m.revision(); rev++ {
+		for i := range m.history[rev-1].events {
+			f.Changed = f.Changed || bytes.Equal(q.Put(), fmt.Appendf(nil, "a%d", i+1))
+		}
+	}
 	if q.Revision == 0 || q.Revision > m.revision() || q.Revision <= m.compacted {
 		return f
 	}

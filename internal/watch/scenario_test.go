@@ -142,6 +142,7 @@ func (d *driver) input(c scenario.Command) {
 			Different: c.Has("different"),
 			Unproved:  c.Has("unproved"),
 			Compacted: c.Has("compacted"),
+			Changed:   c.Has("changed"),
 		}
 		if c.Has("look") {
 			k.looked(d.now, d.look.st, d.look.round, f, err, verdict)
@@ -352,6 +353,9 @@ func (d *driver) run() {
 			}
 			if a.look {
 				line += " look"
+				if a.check.Now {
+					line += " now"
+				}
 				d.look = a
 			}
 			d.say("%s", line)
