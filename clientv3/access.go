@@ -20,7 +20,8 @@ func (c *Client) connected() bool { return c != nil && c.link != nil }
 // over reports that nothing can be sent over the client any more.
 func (c *Client) over() bool { return c.connected() && c.link.conn.Over() }
 
-// conns is the connection for generated clients.
+// conns is the connection for generated clients. It is not inlined: its copies made programs
+// larger.
 //
 //go:noinline
 func (c *Client) conns() grpc.ClientConnInterface {

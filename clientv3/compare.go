@@ -87,6 +87,8 @@ func Compare(cmp Cmp, result string, v any) Cmp {
 	return out
 }
 
+// target is not inlined: its copies made programs larger.
+//
 //go:noinline
 func target(key string, t pb.Compare_CompareTarget) Cmp {
 	return Cmp{c: &pb.Compare{Key: []byte(key), Target: t}}

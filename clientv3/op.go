@@ -112,7 +112,8 @@ func OpWatch(key string, opts ...OpOption) Op {
 // NewOp returns an empty operation to be filled by its With methods.
 func NewOp() *Op { return &Op{key: []byte{}} }
 
-// withOptions applies options. Without any, the operation stays off the heap.
+// withOptions applies options. Without any, the operation stays off the heap. It is not inlined:
+// its copies made programs larger.
 //
 //go:noinline
 func withOptions(op Op, opts []OpOption) Op {

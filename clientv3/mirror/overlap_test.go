@@ -111,14 +111,22 @@ var apart = map[string]overlap{
 	"a checkpoint of that name":  {[]string{"a/"}, "x/", []string{"b/"}, "y/", "x/mark"},
 }
 
+// sides returns the clients of both sides, and one of the namespace of the test, which they are
+// below and which is empty afterwards.
+func (o overlap) sides(t *testing.T) (base, source, target *clientv3.Client) {
+	t.Helper()
+	base = spaced(t, t.Name()+"/")
+	t.Cleanup(func() { del(t, base, "\x00", clientv3.WithFromKey()) })
+	source = spaced(t, append([]string{t.Name() + "/"}, o.source...)...)
+	target = spaced(t, append([]string{t.Name() + "/"}, o.target...)...)
+	return base, source, target
+}
+
 func TestOneClusterApart(t *testing.T) {
 	for name, o := range apart {
 		for _, chained := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", chained ", chained), func(t *testing.T) {
-				base := spaced(t, t.Name()+"/")
-				t.Cleanup(func() { del(t, base, "\x00", clientv3.WithFromKey()) })
-				source := spaced(t, append([]string{t.Name() + "/"}, o.source...)...)
-				target := spaced(t, append([]string{t.Name() + "/"}, o.target...)...)
+				_, source, target := o.sides(t)
 				if chained {
 					wrapped(t, source, o.from)
 					wrapped(t, target, o.to)
@@ -140,10 +148,7 @@ func TestOneClusterOverlaps(t *testing.T) {
 	for name, o := range overlapping {
 		for _, chained := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", chained ", chained), func(t *testing.T) {
-				base := spaced(t, t.Name()+"/")
-				t.Cleanup(func() { del(t, base, "\x00", clientv3.WithFromKey()) })
-				source := spaced(t, append([]string{t.Name() + "/"}, o.source...)...)
-				target := spaced(t, append([]string{t.Name() + "/"}, o.target...)...)
+				base, source, target := o.sides(t)
 				put(t, source, o.from+"1", "one")
 				if chained {
 					wrapped(t, source, o.from)

@@ -242,7 +242,8 @@ func (s *Set) Usable() int { return int(s.count.Load()) }
 // call now.
 func (s *Set) Alternative(slots uint64) bool { return s.slots.Load()&^slots != 0 }
 
-// poke makes the monitor look at the members now.
+// poke makes the monitor look at the members now. It is not inlined: its copies made programs
+// larger.
 //
 //go:noinline
 func (s *Set) poke() {

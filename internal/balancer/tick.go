@@ -43,6 +43,9 @@ const (
 // alarm is the earliest of several times; 0: none.
 type alarm time.Duration
 
+// in makes the alarm one of d from now, if it is later. It is not inlined: its copies made programs
+// larger.
+//
 //go:noinline
 func (a *alarm) in(d time.Duration) {
 	if d = max(d, 1); *a == 0 || d < time.Duration(*a) {

@@ -409,6 +409,8 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	switch {
 	case denied != unknown:
 		c.row-- // the rest can go on at once
+		// A user who may renew none of thousands of leases must not have a server open streams
+		// as fast as it can.
 		if c.barred++; c.barred >= maxFatals {
 			c.retryAt = now + time.Duration(c.jitter()*float64(2*retryBase))
 		}

@@ -54,6 +54,8 @@ func (c *core) beginLooks(now time.Time, g *group) {
 	}
 }
 
+// lookLater sets when g looks next.
+//
 //go:noinline
 func (c *core) lookLater(now time.Time, g *group) {
 	g.due[dueAsk] = now.Add(lookEvery)
