@@ -87,7 +87,6 @@ func look(ctx context.Context, kv clientv3.KV, t *target, opts ...clientv3.OpOpt
 				Create:  kv.CreateRevision,
 				Mod:     kv.ModRevision,
 				Version: kv.Version,
-				Lease:   leaseName(kv.Lease),
 			},
 		)
 	}

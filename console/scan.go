@@ -20,7 +20,7 @@ type found struct {
 	Create  int64  `json:"create"`
 	Mod     int64  `json:"mod"`
 	Version int64  `json:"version"`
-	Lease   string `json:"lease,omitempty"`
+	leased  bool   // etcd 3.7 does not say so, see leased.go
 }
 
 // span is the keys from begin up to, but not including, end; an end of "\x00" is the end of the key
@@ -112,7 +112,7 @@ func scan(
 						Create:  kv.CreateRevision,
 						Mod:     kv.ModRevision,
 						Version: kv.Version,
-						Lease:   leaseName(kv.Lease),
+						leased:  kv.Lease != 0,
 					},
 				)
 			}
@@ -136,7 +136,7 @@ type child struct {
 	Key    []byte `json:"key"` // of a branch, the prefix of its keys
 	Branch bool   `json:"branch,omitempty"`
 	Mod    int64  `json:"mod,omitempty"`
-	Lease  string `json:"lease,omitempty"`
+	Leased bool   `json:"leased,omitempty"`
 	Create int64  `json:"create,omitempty"`
 	Ver    int64  `json:"version,omitempty"`
 }
@@ -172,7 +172,7 @@ func level(
 				branch = key[:len(prefix)+i+len(separator)]
 				list = append(list, child{Key: []byte(branch), Branch: true})
 			} else {
-				list = append(list, child{Key: k.Key, Mod: k.Mod, Lease: k.Lease, Create: k.Create, Ver: k.Version})
+				list = append(list, child{Key: k.Key, Mod: k.Mod, Leased: k.leased, Create: k.Create, Ver: k.Version})
 			}
 		}
 		if pos == "" {

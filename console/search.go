@@ -31,7 +31,7 @@ const (
 type hit struct {
 	Key     []byte `json:"key,omitempty"`
 	Mod     int64  `json:"mod,omitempty"`
-	Lease   string `json:"lease,omitempty"`
+	Leased  bool   `json:"leased,omitempty"`
 	Excerpt []byte `json:"excerpt,omitempty"` // of the value, around the hit
 	Before  bool   `json:"before,omitempty"`  // the excerpt does not begin where the value does
 	Looked  int64  `json:"looked,omitempty"`  // keys so far
@@ -98,7 +98,7 @@ func (s *search) match(kv *mvccpb.KeyValue) *hit {
 	if at < 0 && in < 0 {
 		return nil
 	}
-	h := &hit{Key: kv.Key, Mod: kv.ModRevision, Lease: leaseName(kv.Lease)}
+	h := &hit{Key: kv.Key, Mod: kv.ModRevision, Leased: kv.Lease != 0}
 	if in >= 0 {
 		begin := min(max(0, in-excerptBytes/3), len(kv.Value))
 		for begin > 0 && begin < len(kv.Value) && !utf8.RuneStart(kv.Value[begin]) {
@@ -107,6 +107,22 @@ func (s *search) match(kv *mvccpb.KeyValue) *hit {
 		h.Excerpt, h.Before = kv.Value[begin:min(len(kv.Value), begin+excerptBytes)], begin > 0
 	}
 	return h
+}
+
+// leased notes which hits have a lease, if their listing may not have said so. Without an answer none
+// is said to have one.
+func (s *search) leased(ctx context.Context, kv clientv3.KV, hits []*hit) {
+	keys := make([][]byte, len(hits))
+	for i, h := range hits {
+		if h.Leased {
+			return
+		}
+		keys[i] = h.Key
+	}
+	has, _ := leased(ctx, kv, keys)
+	for i := range has {
+		hits[i].Leased = has[i]
+	}
 }
 
 // getSearch searches the keys of a prefix, at one revision, and sends hits line by line. It reads
@@ -154,7 +170,21 @@ func (s *search) run(ctx context.Context, client *clientv3.Client, rev int64, te
 		hits   int
 		last   = max(s.from, s.prefix, "\x00")
 		spoke  = time.Now()
+		wait   []*hit // to be told together
 	)
+	told := func() bool {
+		if !s.values {
+			s.leased(ctx, client, wait)
+		}
+		for _, h := range wait {
+			if !tell(h) {
+				return false
+			}
+		}
+		wait = wait[:0]
+		return true
+	}
+	defer told()
 	end := func(why string) *hit { return &hit{Looked: looked, Next: []byte(last), Error: why} }
 	for kv, err := range client.Range(ctx, last, opts...) {
 		if err != nil {
@@ -166,16 +196,14 @@ func (s *search) run(ctx context.Context, client *clientv3.Client, rev int64, te
 		looked++
 		last = string(kv.Key) + "\x00"
 		if h := s.match(kv); h != nil {
-			if hits++; !tell(h) {
-				return end("")
-			}
-			if hits == searchMost {
+			wait = append(wait, h)
+			if hits++; hits == searchMost || len(wait) == askedTogether && !told() {
 				return end("")
 			}
 		}
 		if time.Since(spoke) > searchTell {
 			spoke = time.Now()
-			if !tell(&hit{Looked: looked}) {
+			if !told() || !tell(&hit{Looked: looked}) {
 				return end("")
 			}
 		}

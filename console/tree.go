@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -57,10 +58,34 @@ func getTree(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := leases(ctx, r.client, list); err != nil {
+		return nil, err
+	}
 	if list == nil {
 		list = []child{}
 	}
 	return treePage{Revision: rev, Children: list, Next: []byte(next)}, nil
+}
+
+// leases notes which keys of a page have a lease, if their listing may not have said so.
+func leases(ctx context.Context, kv clientv3.KV, list []child) error {
+	var (
+		keys [][]byte
+		at   []*child
+	)
+	for i := range list {
+		if list[i].Leased {
+			return nil
+		}
+		if !list[i].Branch {
+			keys, at = append(keys, list[i].Key), append(at, &list[i])
+		}
+	}
+	has, err := leased(ctx, kv, keys)
+	for i := range has {
+		at[i].Leased = has[i]
+	}
+	return err
 }
 
 // getCount counts the keys of a prefix.

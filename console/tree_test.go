@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/console"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -20,6 +22,7 @@ type treePage struct {
 		Key    []byte
 		Branch bool
 		Mod    int64
+		Leased bool
 	}
 	Next []byte
 }
@@ -178,5 +181,62 @@ func TestManyKeysDoNotHurt(t *testing.T) {
 	}
 	if _, pages := p.level(prefix+"branch-07/", "/", 200); pages != 10 {
 		t.Fatalf("2000 keys in %d pages", pages)
+	}
+}
+
+// etcd 3.7 leaves the leases out of a listing of keys.
+func TestKeysWithALeaseAreMarked(t *testing.T) {
+	p, client := open(t)
+	lease, err := client.Grant(t.Context(), 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := t.Name() + "/"
+	mine := func(i int) bool { return i%7 == 3 }
+	for i := range 250 { // more than are asked about together
+		var opts []clientv3.OpOption
+		if mine(i) {
+			opts = append(opts, clientv3.WithLease(lease.ID))
+		}
+		put(t, client, fmt.Sprintf("%s%03d", prefix, i), "v", opts...)
+	}
+	put(t, client, prefix+"branch/key", "v", clientv3.WithLease(lease.ID))
+	check := func(of string, key []byte, leased bool) {
+		var i int
+		if _, err := fmt.Sscanf(strings.TrimPrefix(string(key), prefix), "%d", &i); err != nil {
+			t.Fatal(err)
+		}
+		if leased != mine(i) {
+			t.Errorf("%s: %q is shown with a lease: %t", of, key, leased)
+		}
+	}
+	var tp treePage
+	p.get(fmt.Sprintf("api/tree?prefix=%s&separator=%s&limit=1000", b64(prefix), b64("/")), &tp)
+	keys := 0
+	for _, c := range tp.Children {
+		if !c.Branch {
+			keys++
+			check("tree", c.Key, c.Leased)
+		}
+	}
+	if keys != 250 {
+		t.Errorf("the tree has %d keys, want 250", keys)
+	}
+	hits := 0
+	for _, l := range p.lines("GET", "api/search?prefix="+b64(prefix)+"&text="+b64("0"), nil) {
+		var h struct {
+			Key    []byte
+			Leased bool
+		}
+		if err := json.Unmarshal([]byte(l), &h); err != nil {
+			t.Fatal(err)
+		}
+		if len(h.Key) > 0 {
+			hits++
+			check("search", h.Key, h.Leased)
+		}
+	}
+	if hits < 101 {
+		t.Errorf("%d hits", hits)
 	}
 }

@@ -102,7 +102,7 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
         },
       },
       h('span', { class: 'name' }, show(key)),
-      line.lease ? h('span', { class: 'note' }, 'lease') : null,
+      line.leased ? h('span', { class: 'note' }, 'lease') : null,
       line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null,
     );
     choose(node, line.key === chosen);

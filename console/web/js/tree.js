@@ -218,7 +218,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
         if (!deleted && !branch) item.child.mod = change.mod;
         if (deleted) branch ? recheck(id, item) : remove(id, item);
       } else if (!deleted && (level.all || (level.next && compare(part, fromB64(level.next)) < 0))) {
-        put(branch ? { key: b64, branch } : { key: b64, branch, mod: change.mod, lease: change.lease });
+        put(branch ? { key: b64, branch } : { key: b64, branch, mod: change.mod, leased: Boolean(change.lease) });
         if (level.all) end();
       }
       if (deleted && level.all) end();
@@ -259,7 +259,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       },
       h('span', { class: 'twist', 'aria-hidden': 'true' }, child.branch ? '▸' : ''),
       h('span', { class: 'name' }, name.length ? show(name) : h('i', { class: 'muted' }, '(the prefix itself)')),
-      child.lease ? h('span', { class: 'note' }, 'lease') : null,
+      child.leased ? h('span', { class: 'note' }, 'lease') : null,
     );
     item.node.item = item;
     if (!child.branch) select(item.node, child.key === chosen);
