@@ -52,12 +52,12 @@ type lease struct {
 	timer       int32         // index in core.timers
 	queue       int32         // index in core.queue, core.doubt or core.apart; -1: not queued
 	state       state
-	tries       uint8   // streams that were late with a renewal since the last acknowledged one
-	risk        bool    // the keeps have been notified that it is in danger, and not yet that it is out of danger
-	hasty       bool    // a keep is hasty
-	denied      uint32  // the number of its last denial since the last acknowledged renewal; 0: none
-	on          *stream // the stream where it is outstanding; nil in other states
-	keeps       *keep   // those to notify; nil once ended
+	tries       uint8         // streams that were late with a renewal since the last acknowledged one
+	risk        bool          // the keeps have been notified that it is in danger, and not yet that it is out of danger
+	hasty       bool          // a keep is hasty
+	denied      time.Duration // when it was last denied since the last acknowledged renewal; 0: it was not
+	on          *stream       // the stream where it is outstanding; nil in other states
+	keeps       *keep         // those to notify; nil once ended
 }
 
 type state uint8
@@ -130,19 +130,20 @@ type core struct {
 	why     error         // the error of the last stream that failed since the last answer; nil: none
 	fatals  int           // streams that ended with a fatal error since the last answer
 	denial  error         // the error of the last denial
-	denials uint32        // how many there were
 	search  int           // over how many streams renewals are spread to find denied leases; 0: none is looked for
 	trust   time.Duration // what was answered later than this is not looked for there
 	found   time.Duration // when the last one was
 	barred  int           // streams that ended with one since the last answer
-	trialAt time.Duration // denied leases are not tried before this
-	term    uint64        // raft's; the highest one of an answer, 0: unknown
-	stale   int           // answers from earlier terms since the last one from this term
-	retryAt time.Duration // no stream is opened before this
-	armed   time.Duration // when the shell's timer fires; never: it is not set
-	empty   bool          // no leases were left when the last input ended
-	closed  bool
-	slept   time.Duration // the total time for which the machine was suspended, which times do not include
+	trialAt time.Duration // denied leases are not tried before this, unless
+	// regained: a denied lease was renewed, and none denied since.
+	regained bool
+	term     uint64        // raft's; the highest one of an answer, 0: unknown
+	stale    int           // answers from earlier terms since the last one from this term
+	retryAt  time.Duration // no stream is opened before this
+	armed    time.Duration // when the shell's timer fires; never: it is not set
+	empty    bool          // no leases were left when the last input ended
+	closed   bool
+	slept    time.Duration // the total time for which the machine was suspended, which times do not include
 
 	acts []action
 }

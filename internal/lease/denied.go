@@ -33,8 +33,7 @@ func (c *core) deny(now time.Duration, out []pending, live bool, err error) deni
 	}
 	was := l.state
 	c.unqueue(l) // it may wait already, since it was late
-	c.denials++
-	if l.denied = c.denials; was == queued {
+	if l.denied, c.regained = max(now, 1), false; was == queued {
 		c.enqueue(l)
 	}
 	return d
@@ -134,8 +133,10 @@ func (c *core) unqueue(l *lease) {
 	}
 }
 
-// trial sends the denied renewals, that with the oldest denial first, if it is time for that and
-// none is under way. It reports whether a stream has to be opened for them.
+// trial sends a denied renewal, if it is time for that and no other one is under way: that
+// which has waited for the greatest part of the time that it has left. Behind a refused one nothing is
+// answered, so the others come along only once a trial has shown that the user has got back a right.
+// trial reports whether a stream has to be opened for them.
 func (c *core) trial(now time.Duration) (opens bool) {
 	if !c.trialDue(now) {
 		return false
@@ -147,14 +148,29 @@ func (c *core) trial(now time.Duration) (opens bool) {
 	if st == nil {
 		return true
 	}
-	first := c.apart.items[0].l
-	for len(c.apart.items) > 0 && len(st.out) < st.room() {
-		c.send(now, st, c.apart.items[0].l)
+	var next *lease
+	most, each := -1.0, 0.0
+	for _, x := range c.apart.items {
+		left := max(x.l.deadline-now, lossMargin)
+		if part := float64(now-x.l.denied) / float64(left); part > most {
+			next, most = x.l, part
+		}
+		each += 1 / float64(max(x.l.ttl/retryPortion, minRetryMax))
 	}
-	st.trial = true
-	c.trialAt = now + trialWait(first)
+	// Each is tried some twelve times before its time is over, if they are not too many.
+	c.trialAt = now + min(max(time.Duration(1/each), minTrialWait), maxRetryMax)
+	for st.trial = true; next != nil; {
+		c.send(now, st, next)
+		next = nil
+		if c.regained && len(c.apart.items) > 0 && len(st.out) < st.room() {
+			next = c.apart.items[0].l
+		}
+	}
 	return false
 }
+
+// minTrialWait is the least time between two trials, each of which costs a stream.
+const minTrialWait = 50 * time.Millisecond
 
 // trialDue reports whether denied leases are to be tried now.
 func (c *core) trialDue(now time.Duration) bool {
@@ -163,8 +179,5 @@ func (c *core) trialDue(now time.Duration) bool {
 			return false
 		}
 	}
-	return len(c.apart.items) > 0 && now >= c.trialAt
+	return len(c.apart.items) > 0 && (now >= c.trialAt || c.regained)
 }
-
-// trialWait is the time between two trials.
-func trialWait(l *lease) time.Duration { return min(max(l.ttl/retryPortion, minRetryMax), maxRetryMax) }

@@ -85,7 +85,7 @@ func (c *core) enqueue(l *lease) {
 	l.state, l.on = queued, nil
 	at := l.deadline
 	if l.denied > 0 {
-		at = time.Duration(l.denied)
+		at = l.denied
 	}
 	c.line(l).push(l, at)
 	c.setTimer(l, l.deadline)
@@ -227,6 +227,7 @@ func (c *core) again(l *lease, st *stream) {
 // closes streams whose answers would show nothing new.
 func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Duration) {
 	c.unqueue(l)
+	c.regained = c.regained || l.denied > 0
 	l.tries, l.risk, l.denied, l.heard = 0, false, 0, now
 	switch {
 	case l.state == outstanding && (l.on != st || sent < l.asked):

@@ -198,3 +198,59 @@ func TestForbiddenLeasesWithSlowOpening(t *testing.T) {
 		}
 	}
 }
+
+// TestOneRightComesBack: of many denied leases one may be renewed again four seconds later. It is
+// tried in time however long the others have been denied, and those that are denied for good cost
+// few streams.
+func TestOneRightComesBack(t *testing.T) {
+	for _, k := range []struct {
+		way    time.Duration
+		others int64
+		ttl    int64
+	}{
+		{10 * time.Millisecond, 1, 60},
+		{10 * time.Millisecond, 30, 30},
+		{10 * time.Millisecond, 30, 60},
+		{10 * time.Millisecond, 100, 600},
+		{400 * time.Millisecond, 4, 30},
+		{400 * time.Millisecond, 30, 60},
+		{400 * time.Millisecond, 100, 600},
+		{time.Second, 3, 60},
+		{time.Second, 5, 60},
+		{time.Second, 30, 600},
+	} {
+		for seed := range uint64(10) {
+			lost, opened := oneComesBack(seed, k.way, k.others, k.ttl)
+			if lost || opened > 20*20+20 {
+				t.Errorf("%+v, seed %d: lost %t, %d streams in 20 s", k, seed, lost, opened)
+			}
+		}
+	}
+}
+
+// oneComesBack has leases of that TTL that the user may not renew for long, and one of 12 s of which
+// that is true for four seconds. It returns whether that one is lost, and how many streams it took.
+func oneComesBack(seed uint64, way time.Duration, others, ttl int64) (lost bool, opened int) {
+	const mine = 1000
+	draw := rand.New(rand.NewPCG(seed, 0))
+	away := time.Duration(never)
+	r := &rights{way: way, opens: way / 2, lost: map[int64]bool{}, core: newCore(DefaultFirstAnswer, draw.Float64)}
+	r.ttl = func(id int64) int64 {
+		if id == mine {
+			return 12
+		}
+		return ttl
+	}
+	r.denied = func(id int64) bool {
+		return id <= others && r.now > 3*time.Second || id == mine && r.now >= away && r.now < away+4*time.Second
+	}
+	for id := range others {
+		r.core.keepAlive(r.now, id+1, &keep{})
+	}
+	r.core.keepAlive(r.now, mine, &keep{})
+	r.run()
+	r.pass(seconds(ttl)*2/3 + time.Duration(draw.Int64N(int64(4*time.Second)))) // all others are denied by now
+	away, opened = r.now, r.opened
+	r.pass(20 * time.Second)
+	return r.lost[mine], r.opened - opened
+}
