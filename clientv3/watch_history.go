@@ -64,13 +64,13 @@ func found(h *pb.ResponseHeader) watch.Finding {
 func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (watch.Finding, error) {
 	txn := &pb.TxnRequest{}
 	for _, ch := range q.Changes {
-		alsoRead(txn, ch.Key, ch.End, at)
+		alsoRead(txn, ch.Key, ch.End, at, ch.KeyOnly())
 		if ch.Deleted && at == q.Revision {
-			alsoRead(txn, ch.Key, nil, q.Revision-1)
+			alsoRead(txn, ch.Key, nil, q.Revision-1, true)
 		}
 	}
 	if q.Now {
-		alsoRead(txn, q.Put(), nil, 0)
+		alsoRead(txn, q.Put(), nil, 0, true)
 	}
 	resp, err := kv.Txn(ctx, txn)
 	if err != nil {
@@ -111,8 +111,8 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (w
 // now.
 //
 //go:noinline
-func alsoRead(txn *pb.TxnRequest, key, end []byte, at int64) {
-	r := &pb.RangeRequest{Key: key, RangeEnd: end, Limit: 1, Revision: at}
+func alsoRead(txn *pb.TxnRequest, key, end []byte, at int64, keyOnly bool) {
+	r := &pb.RangeRequest{Key: key, RangeEnd: end, Limit: 1, Revision: at, KeysOnly: keyOnly}
 	txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}})
 }
 

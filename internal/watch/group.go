@@ -106,6 +106,8 @@ type stream struct {
 	// connected is when the connection to the member was made, zero if unknown.
 	connected time.Time
 	good      bool // it confirmed a watcher
+	gave      bool // it has sent events
+	missed    int  // by how many looks in a row, see look.go
 
 	numbering numbering
 	nextID    int64              // the id for the next create; never reused

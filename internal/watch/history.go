@@ -75,7 +75,8 @@ type Change struct {
 	End     []byte // with Absent only: of the range
 	Deleted bool   // the witness's revision deleted the key
 	Absent  bool   // there was no key in the range
-	keyOnly bool   // the value is not known, nor the lease: etcd 3.7 lists keys without their leases
+	keyOnly bool   // value and lease are not known, or not to be read
+	size    uint32 // of the value
 	sum     uint64
 }
 
@@ -101,23 +102,25 @@ type Finding struct {
 // SameAs reports whether kv, as it was at the witness's revision, is the key-value that the event
 // put.
 func (c Change) SameAs(kv *mvccpb.KeyValue) bool {
-	if c.keyOnly {
-		return (c.sum^sumOf(kv, 0))>>32 == 0
-	}
-	return c.sum == sumOf(kv, kv.GetLease())
+	d := c.sum ^ sumOf(kv)
+	return d>>32 == 0 && (c.keyOnly || d == 0)
 }
+
+// KeyOnly reports whether SameAs needs no value, nor the lease: etcd 3.7 lists keys without it.
+func (c Change) KeyOnly() bool { return c.keyOnly || !c.IsPut() }
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
-// sumOf is a checksum of kv: of its numbers, with this lease, in the upper half, of its value in
-// the lower. It leaves out the key, since the read asks for that.
-func sumOf(kv *mvccpb.KeyValue, lease int64) uint64 {
+// sumOf is a checksum of kv: of its revisions and version in the upper half, of its value and lease
+// in the lower. It leaves out the key, since the read asks for that.
+func sumOf(kv *mvccpb.KeyValue) uint64 {
+	const spread = 0x9e3779b97f4a7c15
 	var n uint64
-	for _, v := range [4]int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), lease} {
-		n = (n ^ uint64(v)) * 0x9e3779b97f4a7c15 // without memory of its own, unlike a CRC
+	for _, v := range [3]int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion()} {
+		n = (n ^ uint64(v)) * spread // without memory of its own, unlike a CRC
 		n ^= n >> 32
 	}
-	return n<<32 | uint64(crc32.Checksum(kv.GetValue(), table))
+	return n<<32 | uint64(crc32.Checksum(kv.GetValue(), table)^uint32(uint64(kv.GetLease())*spread>>32))
 }
 
 // witness is the newest revision that was delivered to a watcher of the group, or listed by one.
@@ -172,8 +175,9 @@ func (ch *Change) set(ev *mvccpb.Event) {
 	ch.Key = append(ch.Key[:0], ev.GetKv().GetKey()...)
 	ch.End, ch.Absent, ch.keyOnly = nil, false, false
 	ch.Deleted = ev.GetType() == mvccpb.Event_DELETE
+	ch.size = uint32(len(ev.GetKv().GetValue()))
 	if !ch.Deleted {
-		ch.sum = sumOf(ev.GetKv(), ev.GetKv().GetLease())
+		ch.sum = sumOf(ev.GetKv())
 	}
 }
 

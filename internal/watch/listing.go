@@ -41,11 +41,8 @@ type Listing struct {
 func (l *Listing) Note(kv *mvccpb.KeyValue) {
 	if kv.GetModRevision() > l.newest {
 		l.newest = kv.GetModRevision()
-		lease, keyOnly := kv.GetLease(), len(kv.GetValue()) == 0
-		if keyOnly {
-			lease = 0
-		}
-		l.change = Change{Key: bytes.Clone(kv.GetKey()), keyOnly: keyOnly, sum: sumOf(kv, lease)}
+		size := len(kv.GetValue())
+		l.change = Change{Key: bytes.Clone(kv.GetKey()), keyOnly: size == 0, size: uint32(size), sum: sumOf(kv)}
 	}
 }
 

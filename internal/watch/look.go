@@ -9,14 +9,20 @@ package watch
 // What was delivered last may be of the new history already. So a look asks for the witness that
 // the group had when the look before was sent: the mark. Nothing but a contradiction counts.
 //
+// A large value is not read each time: mostly its revisions and version have to do.
+//
 // A proxy may also stop to deliver for good: its own watches have the tokens of those who asked
 // first, and end without a word when these are void. So if a key of the newest event has changed
 // since, and for another look no event has come, the stream is given up. On the next one the
 // watches begin one revision before their positions: the proxy joins those that begin where its own
-// one stands, which is the one that has ended.
+// one stands, which is the one that has ended. But a response may be large and the link slow, above
+// all the first one after an outage, and to begin anew would lose what has come of it. So a stream
+// that has not delivered anything gets more time, and so does each after one that was given up for
+// nothing.
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -25,6 +31,16 @@ import (
 // lookEvery is how often a group looks: a look is one read, and for so long two clients may
 // disagree about who has a lock.
 const lookEvery = 2 * time.Second
+
+const (
+	// lookRate bounds how many bytes of values looks read in a second: a value of 16 KB is read each
+	// time.
+	lookRate = 8 << 10
+	// newLooks are how many looks a stream that has not delivered anything may miss changes, and
+	// mostDeaf how often the number of looks is doubled.
+	newLooks = 16
+	mostDeaf = 4
+)
 
 // looks are those of one group.
 type looks struct {
@@ -35,7 +51,9 @@ type looks struct {
 	next  *Check // the mark after the one under way
 	// Of the one under way: the revision of its mark, and the highest that was known then.
 	asked, known int64
-	missed       int64 // the revision of a mark after which a change was not delivered; 0: none
+	whole        time.Time // values are read again
+	deaf         uint8     // how many streams were given up since the event of revision deafAt
+	deafAt       int64
 }
 
 // errDeaf ends a stream that does not deliver what has changed.
@@ -85,6 +103,7 @@ func (c *core) look(now time.Time, st *stream) {
 	l.asked, l.known = 0, 0
 	if l.mark != nil {
 		a.check, l.asked = *l.mark, l.mark.Revision
+		a.check.Changes = l.read(now)
 		of := g.witness.of
 		a.check.Now = g.witness.revision == l.asked && a.check.Put() != nil &&
 			of != nil && of.g == g && of.state == stateActive && of.unfiltered()
@@ -99,6 +118,20 @@ func (c *core) look(now time.Time, st *stream) {
 	}
 	l.under, l.next = true, g.witness.mark()
 	c.do(a)
+}
+
+// read returns what to compare. If it is not time to read values, these are left out.
+func (l *looks) read(now time.Time) []Change {
+	changes, keys := slices.Clone(l.mark.Changes), now.Before(l.whole)
+	var size time.Duration
+	for i := range changes {
+		size += time.Duration(changes[i].size)
+		changes[i].keyOnly = changes[i].keyOnly || keys
+	}
+	if !keys {
+		l.whole = now.Add(size * time.Second / lookRate)
+	}
+	return changes
 }
 
 // looked is an input: the answer to a look on st in one of its rounds; v is the meaning of err.
@@ -132,14 +165,26 @@ func (c *core) looked(now time.Time, st *stream, round int, f Finding, err error
 	case f.Revision < l.known:
 		c.doubt(now, st, "behind a proxy the revision is lower than before: a stream has to prove its history")
 	case !f.Changed || g.witness.revision != l.asked:
-		l.missed = 0
-	case l.missed != l.asked:
-		l.missed = l.asked
+		st.missed = 0
+	case st.missed < l.patience(st):
+		st.missed++
 	default:
-		l.missed = 0
+		l.deaf, l.deafAt = min(l.deaf+1, mostDeaf), l.asked
 		for w := g.first; w != nil; w = w.next {
 			w.anew = w.state == stateActive
 		}
 		c.fail(now, st, errDeaf, Retry, true)
 	}
+}
+
+// patience is how many looks in a row st may miss a change.
+func (l *looks) patience(st *stream) int {
+	if l.deafAt != l.asked {
+		l.deaf = 0
+	}
+	n := 1
+	if !st.gave {
+		n = newLooks
+	}
+	return n << l.deaf
 }

@@ -23,7 +23,7 @@ func event(kind mvccpb.Event_EventType, key string, rev int64, value string) *mv
 // The witness is reused for the next revision. Nothing of the one before is left in it.
 func TestWitnessIsTheNewestRevision(t *testing.T) {
 	w := &watcher{}
-	keysOnly := Change{Key: []byte("listed"), keyOnly: true, sum: sumOf(event(mvccpb.PUT, "listed", 5, "").Kv, 0)}
+	keysOnly := Change{Key: []byte("listed"), keyOnly: true, sum: sumOf(event(mvccpb.PUT, "listed", 5, "").Kv)}
 	empty := Change{Key: []byte("a"), End: []byte("z"), Absent: true}
 	for name, before := range map[string]witness{
 		"none":       {},
@@ -113,7 +113,7 @@ func TestWatcherKeepsItsNewestEvent(t *testing.T) {
 	}
 	put := func(key string, rev int64) (*mvccpb.Event, Change) {
 		ev := event(mvccpb.PUT, key, rev, "v")
-		return ev, Change{Key: []byte(key), sum: sumOf(ev.Kv, 0)}
+		return ev, Change{Key: []byte(key), size: 1, sum: sumOf(ev.Kv)}
 	}
 	a, changeA := put("a", 5)
 	b, changeB := put("b", 6)
