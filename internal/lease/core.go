@@ -37,6 +37,8 @@ import (
 
 // lease is one kept lease. There may be many: keep it small.
 type lease struct {
+	_ [0]func() // not comparable, see balancer.conn
+
 	id int64
 	// ttl is the server's last one; 0: it has not answered yet.
 	ttl time.Duration

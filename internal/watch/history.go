@@ -75,7 +75,9 @@ type Change struct {
 	End     []byte // with Absent only: of the range
 	Deleted bool   // the witness's revision deleted the key
 	Absent  bool   // there was no key in the range
-	keyOnly bool   // value and lease are not known, or not to be read
+	// KeyOnly: value and lease are not known, as of a listing of keys with etcd 3.7, or not to be
+	// read.
+	KeyOnly bool
 	size    uint32 // of the value
 	sum     uint64
 }
@@ -103,11 +105,8 @@ type Finding struct {
 // put.
 func (c Change) SameAs(kv *mvccpb.KeyValue) bool {
 	d := c.sum ^ sumOf(kv)
-	return d>>32 == 0 && (c.keyOnly || d == 0)
+	return d>>32 == 0 && (c.KeyOnly || d == 0)
 }
-
-// KeyOnly reports whether SameAs needs no value, nor the lease: etcd 3.7 lists keys without it.
-func (c Change) KeyOnly() bool { return c.keyOnly || !c.IsPut() }
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
@@ -173,7 +172,7 @@ func (k *witness) note(w *watcher, evs []*mvccpb.Event, most int) {
 
 func (ch *Change) set(ev *mvccpb.Event) {
 	ch.Key = append(ch.Key[:0], ev.GetKv().GetKey()...)
-	ch.End, ch.Absent, ch.keyOnly = nil, false, false
+	ch.End, ch.Absent, ch.KeyOnly = nil, false, false
 	ch.Deleted = ev.GetType() == mvccpb.Event_DELETE
 	ch.size = uint32(len(ev.GetKv().GetValue()))
 	if !ch.Deleted {

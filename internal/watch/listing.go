@@ -42,7 +42,7 @@ func (l *Listing) Note(kv *mvccpb.KeyValue) {
 	if kv.GetModRevision() > l.newest {
 		l.newest = kv.GetModRevision()
 		size := len(kv.GetValue())
-		l.change = Change{Key: bytes.Clone(kv.GetKey()), keyOnly: size == 0, size: uint32(size), sum: sumOf(kv)}
+		l.change = Change{Key: bytes.Clone(kv.GetKey()), KeyOnly: size == 0, size: uint32(size), sum: sumOf(kv)}
 	}
 }
 

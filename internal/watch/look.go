@@ -22,7 +22,6 @@ package watch
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -103,7 +102,8 @@ func (c *core) look(now time.Time, st *stream) {
 	l.asked, l.known = 0, 0
 	if l.mark != nil {
 		a.check, l.asked = *l.mark, l.mark.Revision
-		a.check.Changes = l.read(now)
+		a.check.Changes = append([]Change(nil), l.mark.Changes...)
+		l.read(now, a.check.Changes)
 		of := g.witness.of
 		a.check.Now = g.witness.revision == l.asked && a.check.Put() != nil &&
 			of != nil && of.g == g && of.state == stateActive && of.unfiltered()
@@ -120,18 +120,16 @@ func (c *core) look(now time.Time, st *stream) {
 	c.do(a)
 }
 
-// read returns what to compare. If it is not time to read values, these are left out.
-func (l *looks) read(now time.Time) []Change {
-	changes, keys := slices.Clone(l.mark.Changes), now.Before(l.whole)
-	var size time.Duration
+// read has values of changes left out if it is not time to read them.
+func (l *looks) read(now time.Time, changes []Change) {
+	keys, size := now.Before(l.whole), 0
 	for i := range changes {
-		size += time.Duration(changes[i].size)
-		changes[i].keyOnly = changes[i].keyOnly || keys
+		size += int(changes[i].size)
+		changes[i].KeyOnly = changes[i].KeyOnly || keys
 	}
 	if !keys {
-		l.whole = now.Add(size * time.Second / lookRate)
+		l.whole = now.Add(time.Duration(size) * time.Second / lookRate)
 	}
-	return changes
 }
 
 // looked is an input: the answer to a look on st in one of its rounds; v is the meaning of err.

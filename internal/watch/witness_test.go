@@ -23,7 +23,7 @@ func event(kind mvccpb.Event_EventType, key string, rev int64, value string) *mv
 // The witness is reused for the next revision. Nothing of the one before is left in it.
 func TestWitnessIsTheNewestRevision(t *testing.T) {
 	w := &watcher{}
-	keysOnly := Change{Key: []byte("listed"), keyOnly: true, sum: sumOf(event(mvccpb.PUT, "listed", 5, "").Kv)}
+	keysOnly := Change{Key: []byte("listed"), KeyOnly: true, sum: sumOf(event(mvccpb.PUT, "listed", 5, "").Kv)}
 	empty := Change{Key: []byte("a"), End: []byte("z"), Absent: true}
 	for name, before := range map[string]witness{
 		"none":       {},
