@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
@@ -166,6 +168,16 @@ func (c *Cache) keepMarking(ctx context.Context) {
 	}
 }
 
+// shown notes what a read of the newest key of a version shows of changes since.
+func (f *feed) shown(before *version, newest *mvccpb.KeyValue) {
+	switch {
+	case newest != nil:
+		f.age.owe(newest.ModRevision)
+	case before.newest != nil: // it was deleted
+		f.age.owe(before.rev + 1)
+	}
+}
+
 // makeMark reads a key of the prefix for a mark. It reports false if it cannot.
 func (f *feed) makeMark(ctx context.Context) bool {
 	before := f.now.Load()
@@ -183,9 +195,7 @@ func (f *feed) makeMark(ctx context.Context) bool {
 		f.suspect(before)
 		return true
 	}
-	if newest != nil {
-		f.age.owe(newest.ModRevision)
-	}
+	f.shown(before, newest)
 	if !f.c.mark(mark{at, h.Revision}) {
 		_ = f.c.watcher.RequestProgress(ctx) // a failure shows as a missing answer
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -62,6 +64,31 @@ func TestMarks(t *testing.T) {
 	}
 	a.reached(1_000_000)
 	check("after all of them", 100_020, 1)
+}
+
+// TestReadsShowWhatTheWatchOwes: if the newest key was put again or is gone, a change is missing.
+func TestReadsShowWhatTheWatchOwes(t *testing.T) {
+	now := time.Now()
+	had := &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 10}
+	for name, k := range map[string]struct {
+		before *version
+		newest *mvccpb.KeyValue
+		owed   bool
+	}{
+		"as before":     {&version{rev: 12, newest: had}, had, false},
+		"put again":     {&version{rev: 12, newest: had}, &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 15}, true},
+		"deleted":       {&version{rev: 12, newest: had}, nil, true},
+		"still not one": {&version{rev: 12}, nil, false},
+	} {
+		var f feed
+		f.age.begin(now.Add(-10*time.Second), false)
+		f.shown(k.before, k.newest)
+		f.age.note(mark{now.Add(-5 * time.Second), 20}, func() int64 { return 12 })
+		f.age.quiet(now, now.Add(-8*time.Second), 12)
+		if got := f.age.get(now) > 6*time.Second; got != k.owed {
+			t.Errorf("%s: the copy is %v old", name, f.age.get(now))
+		}
+	}
 }
 
 // TestAgeSleepsWithNobody: the time that a machine sleeps counts, and a clock that is set back does

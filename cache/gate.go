@@ -159,9 +159,7 @@ func (g *gate) serve(ctx context.Context) *version {
 		g.f.suspect(before)
 		return nil
 	}
-	if newest != nil {
-		g.f.age.owe(newest.ModRevision)
-	}
+	g.f.shown(before, newest)
 	if g.f.c.sinceMark() > markEvery/4 {
 		g.f.c.marking.Store(int64(at.Sub(g.f.c.epoch)))
 		g.f.c.mark(mark{at, h.Revision})

@@ -336,6 +336,16 @@ func (l *lessor) Streams() uint64 {
 	return n
 }
 
+// Proxied reports whether the watches go through etcd's gRPC proxy, for package relapse: ours
+// stay while it opens its own streams to another etcd.
+func (l *lessor) Proxied() bool {
+	if l.c == nil {
+		return false
+	}
+	w, ours := l.c.watches.(*watcher)
+	return ours && w.engine.Proxied()
+}
+
 func (l *lessor) Close() error {
 	l.engine.Close()
 	l.reaper.group.Stop()

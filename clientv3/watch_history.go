@@ -64,7 +64,7 @@ func found(h *pb.ResponseHeader) watch.Finding {
 func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (watch.Finding, error) {
 	txn := &pb.TxnRequest{}
 	for _, ch := range q.Changes {
-		alsoRead(txn, ch.Key, ch.End, at, ch.KeyOnly)
+		alsoRead(txn, ch.Key, ch.End, at, ch.KeyOnly || q.KeysOnly)
 		if ch.Deleted && at == q.Revision {
 			alsoRead(txn, ch.Key, nil, q.Revision-1, true)
 		}
@@ -89,6 +89,7 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (w
 	for _, ch := range q.Changes {
 		now := next()
 		same := len(now) == 0
+		ch.KeyOnly = ch.KeyOnly || q.KeysOnly
 		if ch.IsPut() {
 			same = len(now) == 1 && ch.SameAs(now[0])
 			shown = shown || same

@@ -9,8 +9,8 @@ import (
 // askedTogether is how many keys a transaction asks about: etcd allows 128 operations.
 const askedTogether = 100
 
-// leased reports which keys have a lease, now. Before etcd 3.7 a listing of keys says so; 3.7 leaves
-// it out with the values. A comparison needs no value, and no permission that the listing did not.
+// leased reports which keys have a lease now. Before etcd 3.7 a listing of keys says so; 3.7 leaves
+// it out like the values. A comparison needs no value, and no permission that the listing did not.
 func leased(ctx context.Context, kv clientv3.KV, keys [][]byte) ([]bool, error) {
 	var has []bool
 	for len(keys) > 0 {

@@ -109,8 +109,8 @@ func (s *search) match(kv *mvccpb.KeyValue) *hit {
 	return h
 }
 
-// leased notes which hits have a lease, if their listing may not have said so. Without an answer none
-// is said to have one.
+// leased notes which hits have a lease, if their listing may not have said so. Without an answer
+// none is said to have one.
 func (s *search) leased(ctx context.Context, kv clientv3.KV, hits []*hit) {
 	keys := make([][]byte, len(hits))
 	for i, h := range hits {

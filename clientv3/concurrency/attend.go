@@ -151,6 +151,7 @@ func (sl *slot) watch(ctx context.Context, st step) (some bool, err error) {
 				}
 			}
 			if !ok || r.Err() != nil {
+				sl.s.watchFailed(r.Err())
 				sl.input((*core).watchEnded)
 				return some, cmp.Or(r.Err(), errWatchEnded)
 			}

@@ -121,6 +121,7 @@ func (c *Claim) awaitDelete(ctx context.Context, enough func(*v3.Event) bool, ke
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case !ok || r.Err() != nil:
+				c.s.watchFailed(r.Err())
 				return backoff.Sleep(ctx, lookAgain)
 			case slices.ContainsFunc(r.Events, enough):
 				return nil

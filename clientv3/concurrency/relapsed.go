@@ -5,6 +5,7 @@ package concurrency
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -26,6 +27,20 @@ func (s *Session) mayRelapse() {
 	if s.doubts++; s.doubts == 1 {
 		s.work(s.relapsed)
 	}
+}
+
+// watchFailed starts such a look if a watch has found another history.
+func (s *Session) watchFailed(err error) {
+	if errors.Is(err, v3.ErrHistoryLost) {
+		s.mayRelapse()
+	}
+}
+
+// newestEnded is the newest revision with which one of the session's keys has ended.
+func (s *Session) newestEnded() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over.Newest()
 }
 
 // relapsed looks for keys of the session that have ended and are back, as often as there is a doubt

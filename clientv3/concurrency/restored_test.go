@@ -231,3 +231,30 @@ func TestReleasedOverARestoreByALimitedUser(t *testing.T) {
 		t.Errorf("the user's key: %v, %v", r, err)
 	}
 }
+
+// TestReleasedOverARestoreBehindTheGRPCProxy: a session that holds nothing has no watch that finds
+// the restore, its stream stays, and the new history overtakes the old one before its next renewal.
+func TestReleasedOverARestoreBehindTheGRPCProxy(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	direct := clienttest.Dial(t, cluster.Endpoints()...)
+	c := clienttest.Dial(t, etcdtest.Proxy(t, cluster))
+	ctx := clienttest.Within(t, 3*clienttest.Long)
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(9))
+	ok(t, "NewSession", err)
+	released := concurrency.NewMutex(s, "proxy/alone")
+	ok(t, "Lock", released.Lock(ctx))
+	backup := clienttest.Backup(t, cluster)
+	ok(t, "Unlock", released.Unlock(ctx))
+	clienttest.PutBack(t, cluster, backup)
+	for i := range 60 {
+		_, err := direct.Put(ctx, "proxy/other", strconv.Itoa(i))
+		ok(t, "Put", err)
+	}
+	other, err := concurrency.NewSession(direct)
+	ok(t, "NewSession", err)
+	ok(t, "Lock of another", concurrency.NewMutex(other, "proxy/alone").Lock(ctx))
+	if s.Ctx().Err() != nil {
+		t.Error("the session has ended")
+	}
+}

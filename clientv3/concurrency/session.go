@@ -94,7 +94,7 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 func (s *Session) follow(renewals <-chan *v3.LeaseKeepAliveResponse) {
 	var ear relapse.Ear
 	for r := range renewals {
-		if ear.Hear(r.ResponseHeader, s.client.Lease) {
+		if ear.Hear(r.ResponseHeader, s.client.Lease, s.newestEnded()) {
 			s.mayRelapse()
 		}
 		if until, ok := v3.LeaseValidUntil(s.client.Lease, s.id); ok {

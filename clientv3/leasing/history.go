@@ -128,7 +128,7 @@ func (l *leasing) renewed(t *tenure, h *pb.ResponseHeader) {
 	l.mu.RUnlock()
 	streams := relapse.Streams(l.lessor)
 	switch {
-	case t.ear.Hear(h, nil) || h.GetRevision() < t.seen:
+	case t.ear.Hear(h, nil, t.seen):
 		l.suspect(t)
 		seen = 0
 	case t.streams != 0 && streams != t.streams:

@@ -50,3 +50,6 @@ func (l *lease) ValidUntil(id clientv3.LeaseID) (time.Time, bool) {
 
 // Streams answers package relapse.
 func (l *lease) Streams() uint64 { return relapse.Streams(l.Lease) }
+
+// Proxied answers package relapse.
+func (l *lease) Proxied() bool { return relapse.Proxied(l.Lease) }

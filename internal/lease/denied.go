@@ -133,10 +133,10 @@ func (c *core) unqueue(l *lease) {
 	}
 }
 
-// trial sends a denied renewal, if it is time for that and no other one is under way: that
-// which has waited for the greatest part of the time that it has left. Behind a refused one nothing is
-// answered, so the others come along only once a trial has shown that the user has got back a right.
-// trial reports whether a stream has to be opened for them.
+// trial sends a denied renewal, if it is time for that and no other one is under way: that which
+// has waited for the greatest part of the time that it has left. Behind a refused one nothing is
+// answered, so the others come along only once a trial has shown that a right is back. It reports
+// whether a stream has to be opened for them.
 func (c *core) trial(now time.Duration) (opens bool) {
 	if !c.trialDue(now) {
 		return false
@@ -149,16 +149,16 @@ func (c *core) trial(now time.Duration) (opens bool) {
 		return true
 	}
 	var next *lease
-	most, each := -1.0, 0.0
+	most, hourly := -1.0, time.Duration(0) // hourly is how many trials all of them need
 	for _, x := range c.apart.items {
 		left := max(x.l.deadline-now, lossMargin)
 		if part := float64(now-x.l.denied) / float64(left); part > most {
 			next, most = x.l, part
 		}
-		each += 1 / float64(max(x.l.ttl/retryPortion, minRetryMax))
+		hourly += time.Hour / max(x.l.ttl/retryPortion, minRetryMax)
 	}
 	// Each is tried some twelve times before its time is over, if they are not too many.
-	c.trialAt = now + min(max(time.Duration(1/each), minTrialWait), maxRetryMax)
+	c.trialAt = now + min(max(time.Hour/max(hourly, 1), minTrialWait), maxRetryMax)
 	for st.trial = true; next != nil; {
 		c.send(now, st, next)
 		next = nil

@@ -228,8 +228,8 @@ func TestOneRightComesBack(t *testing.T) {
 	}
 }
 
-// oneComesBack has leases of that TTL that the user may not renew for long, and one of 12 s of which
-// that is true for four seconds. It returns whether that one is lost, and how many streams it took.
+// oneComesBack has leases of that TTL that the user may not renew for long, and one of 12 s of
+// which that is true for four seconds. It returns whether it is lost, and the streams opened.
 func oneComesBack(seed uint64, way time.Duration, others, ttl int64) (lost bool, opened int) {
 	const mine = 1000
 	draw := rand.New(rand.NewPCG(seed, 0))

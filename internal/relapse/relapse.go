@@ -30,13 +30,15 @@ type Ear struct {
 }
 
 // Hear reports whether the header of a renewal by l may be of another history than the one before:
-// it is of another cluster, has a lower raft term or revision, or came on a new stream. Members
-// that lag or change are reasons too, so it is not a proof.
-func (e *Ear) Hear(h *pb.ResponseHeader, l any) bool {
+// it is of another cluster, has a lower raft term or revision, or came on a new stream; or, once a
+// key of the lease has ended at revision ended (0: none), has a lower revision than that, or came
+// through a proxy, which hides all else. Members that lag or change are reasons too, so it is not a
+// proof.
+func (e *Ear) Hear(h *pb.ResponseHeader, l any, ended int64) bool {
 	was := *e
 	*e = Ear{h.GetClusterId(), h.GetRaftTerm(), h.GetRevision(), Streams(l)}
 	return was != Ear{} && (e.cluster != was.cluster || e.term < was.term || e.revision < was.revision ||
-		e.streams != was.streams)
+		e.streams != was.streams || ended > 0 && (e.revision < ended || Proxied(l)))
 }
 
 // Streams returns how many streams a clientv3.Lease has opened; 0: unknown.
@@ -45,6 +47,12 @@ func Streams(l any) uint64 {
 		return s.Streams()
 	}
 	return 0
+}
+
+// Proxied reports whether a clientv3.Lease knows that its server is a proxy.
+func Proxied(l any) bool {
+	p, ok := l.(interface{ Proxied() bool })
+	return ok && p.Proxied()
 }
 
 // Spread is the time over which owners spread their reads, since many of them have a reason at
@@ -60,6 +68,8 @@ type Ended struct {
 	keys  map[string]*list.Element
 	order list.List // of *end, the key that ended last at the end
 	notes uint64
+	// newest is the highest revision that was noted.
+	newest int64
 }
 
 // end is a key that has ended.
@@ -75,6 +85,7 @@ func (e *Ended) Note(key string, rev int64) {
 		e.keys = make(map[string]*list.Element)
 	}
 	e.notes++
+	e.newest = max(e.newest, rev)
 	if is := e.keys[key]; is != nil {
 		is.Value = &end{key, rev, e.notes}
 		e.order.MoveToBack(is)
@@ -98,7 +109,14 @@ func (e *Ended) Lower(notes uint64, rev int64) {
 			k.rev = min(k.rev, rev)
 		}
 	}
+	if notes == e.notes {
+		e.newest = min(e.newest, rev)
+	}
 }
+
+// Newest returns the highest revision with which a key has ended. A member whose revision is lower
+// lags, or has another history.
+func (e *Ended) Newest() int64 { return e.newest }
 
 // Rev returns the revision with which a key has ended; 0: it is not known to have ended.
 func (e *Ended) Rev(key string) int64 {

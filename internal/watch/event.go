@@ -107,7 +107,7 @@ func (c *core) stray(now time.Time, st *stream, resp *pb.WatchResponse) {
 
 // events handles a response with events, or a part of one.
 func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchResponse) {
-	st.gave = true
+	st.even = true
 	evs := resp.Events
 	if p := w.partial(); p != nil {
 		evs = append(p, evs...)

@@ -106,7 +106,7 @@ type stream struct {
 	// connected is when the connection to the member was made, zero if unknown.
 	connected time.Time
 	good      bool // it confirmed a watcher
-	gave      bool // it has sent events
+	even      bool // it has sent events, or there were none to send
 	missed    int  // by how many looks in a row, see look.go
 
 	numbering numbering

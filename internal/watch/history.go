@@ -65,6 +65,8 @@ type Check struct {
 	// Seen is the revision up to which their watcher would have got any further change of them: the
 	// witness's revision at least.
 	Seen int64
+	// KeysOnly: of all changes only the keys are compared, see Change.KeyOnly.
+	KeysOnly bool
 	// Now asks whether a key that was put has changed since Seen.
 	Now bool
 }

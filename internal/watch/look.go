@@ -15,9 +15,10 @@ package watch
 // first, and end without a word when these are void. So if a key of the newest event has changed
 // since, and for another look no event has come, the stream is given up. On the next one the
 // watches begin one revision before their positions: the proxy joins those that begin where its own
-// one stands, which is the one that has ended. But a response may be large and the link slow, above
+// one stands, which is the one that has ended. If others at that proxy keep theirs, it joins these
+// too. But a response may be large and the link slow, above
 // all the first one after an outage, and to begin anew would lose what has come of it. So a stream
-// that has not delivered anything gets more time, and so does each after one that was given up for
+// that has never had everything gets more time, and so does each after one that was given up for
 // nothing.
 
 import (
@@ -32,10 +33,10 @@ import (
 const lookEvery = 2 * time.Second
 
 const (
-	// lookRate bounds how many bytes of values looks read in a second: a value of 16 KB is read each
-	// time.
+	// lookRate bounds how many bytes of values looks read in a second: a value of 16 KB is read
+	// each time.
 	lookRate = 8 << 10
-	// newLooks are how many looks a stream that has not delivered anything may miss changes, and
+	// newLooks are how many looks a stream that has never had everything may miss changes, and
 	// mostDeaf how often the number of looks is doubled.
 	newLooks = 16
 	mostDeaf = 4
@@ -48,8 +49,10 @@ type looks struct {
 	turn  int       // the watcher whose key is read
 	mark  *Check
 	next  *Check // the mark after the one under way
-	// Of the one under way: the revision of its mark, and the highest that was known then.
+	// Of the one under way: the revision of its mark, the highest that was known then, and whether
+	// it shows changes.
 	asked, known int64
+	now          bool
 	whole        time.Time // values are read again
 	deaf         uint8     // how many streams were given up since the event of revision deafAt
 	deafAt       int64
@@ -62,6 +65,7 @@ var errDeaf = errors.New("watch: a key has changed, and the proxy does not say s
 //
 //go:noinline
 func (c *core) beginLooks(now time.Time, g *group) {
+	c.proxied.Store(true)
 	l := &g.looks
 	if l.mark == nil {
 		l.mark = g.witness.mark()
@@ -102,8 +106,7 @@ func (c *core) look(now time.Time, st *stream) {
 	l.asked, l.known = 0, 0
 	if l.mark != nil {
 		a.check, l.asked = *l.mark, l.mark.Revision
-		a.check.Changes = append([]Change(nil), l.mark.Changes...)
-		l.read(now, a.check.Changes)
+		a.check.KeysOnly = l.keysOnly(now)
 		of := g.witness.of
 		a.check.Now = g.witness.revision == l.asked && a.check.Put() != nil &&
 			of != nil && of.g == g && of.state == stateActive && of.unfiltered()
@@ -116,20 +119,20 @@ func (c *core) look(now time.Time, st *stream) {
 		n--
 		l.known = max(l.known, w.known)
 	}
-	l.under, l.next = true, g.witness.mark()
+	l.under, l.next, l.now = true, g.witness.mark(), a.check.Now
 	c.do(a)
 }
 
-// read has values of changes left out if it is not time to read them.
-func (l *looks) read(now time.Time, changes []Change) {
-	keys, size := now.Before(l.whole), 0
-	for i := range changes {
-		size += int(changes[i].size)
-		changes[i].KeyOnly = changes[i].KeyOnly || keys
+// keysOnly reports whether it is not time to read values.
+func (l *looks) keysOnly(now time.Time) bool {
+	if now.Before(l.whole) {
+		return true
 	}
-	if !keys {
-		l.whole = now.Add(time.Duration(size) * time.Second / lookRate)
+	l.whole = now
+	for i := range l.mark.Changes {
+		l.whole = l.whole.Add(time.Duration(l.mark.Changes[i].size) * (time.Second / lookRate))
 	}
+	return false
 }
 
 // looked is an input: the answer to a look on st in one of its rounds; v is the meaning of err.
@@ -163,13 +166,13 @@ func (c *core) looked(now time.Time, st *stream, round int, f Finding, err error
 	case f.Revision < l.known:
 		c.doubt(now, st, "behind a proxy the revision is lower than before: a stream has to prove its history")
 	case !f.Changed || g.witness.revision != l.asked:
-		st.missed = 0
+		st.missed, st.even = 0, st.even || l.now
 	case st.missed < l.patience(st):
 		st.missed++
 	default:
 		l.deaf, l.deafAt = min(l.deaf+1, mostDeaf), l.asked
 		for w := g.first; w != nil; w = w.next {
-			w.anew = w.state == stateActive
+			w.anew = w.anew || w.state == stateActive
 		}
 		c.fail(now, st, errDeaf, Retry, true)
 	}
@@ -181,7 +184,7 @@ func (l *looks) patience(st *stream) int {
 		l.deaf = 0
 	}
 	n := 1
-	if !st.gave {
+	if !st.even {
 		n = newLooks
 	}
 	return n << l.deaf

@@ -124,7 +124,7 @@ func TestLooksReadLargeValuesRarely(t *testing.T) {
 			if len(q.Changes) != 1 || !q.Changes[0].SameAs(event(mvccpb.PUT, "k", 9, string(make([]byte, k.size))).Kv) {
 				t.Fatalf("a look asks for %+v", q)
 			}
-			if !q.Changes[0].KeyOnly {
+			if !q.KeysOnly {
 				whole++
 			}
 		}

@@ -217,7 +217,7 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 			lapse.Reset(time.Duration(r.TTL) * time.Second)
 			overdue.Reset(k.overdue())
 			k.regain()
-			if ear.Hear(r.ResponseHeader, k.client.Lease) {
+			if ear.Hear(r.ResponseHeader, k.client.Lease, k.newestEnded()) {
 				relapsed.Reset(rand.N(relapse.Spread))
 			}
 		case <-relapsed.C:

@@ -46,6 +46,13 @@ func (k *Keeper) holds(id clientv3.LeaseID) bool {
 	return k.lease == id
 }
 
+// newestEnded is the newest revision with which a key was closed.
+func (k *Keeper) newestEnded() int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.over.Newest()
+}
+
 // remembers reports whether any key was closed.
 func (k *Keeper) remembers() bool {
 	k.mu.Lock()
