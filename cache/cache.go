@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/realkeys"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -82,7 +83,8 @@ func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 //
 // The cache reads and watches over the client's connections, with watch streams of its own, and not
 // through the fields KV and Watcher of the client (see [WithSource]). New fails for a nil client,
-// without a prefix, if prefixes overlap, and for an invalid option.
+// without a prefix, if prefixes overlap, and for an invalid option; and without WithSource if the
+// client's KV gives keys other names, as one of package namespace does: the cache would have others.
 func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, error) {
 	if client == nil {
 		return nil, invalid("cache.New", "the client is nil")
@@ -109,6 +111,9 @@ func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, er
 		return nil, c.refused
 	}
 	if c.kv == nil {
+		if err := sameNames(client, list); err != nil {
+			return nil, err
+		}
 		c.kv, c.watcher, c.remote = clientv3.NewKV(client), clientv3.NewWatcher(client), clientv3.NewWatcher(client)
 	}
 	c.group = worker.New(client.Ctx())
@@ -121,6 +126,22 @@ func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, er
 		c.group.Go(f.run)
 	}
 	return c, nil
+}
+
+// sameNames returns an error if the client's KV gives keys other names than etcd.
+func sameNames(client *clientv3.Client, prefixes []string) error {
+	if client.KV == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // a KV that is not ours must not read
+	for _, p := range prefixes {
+		if real := realkeys.Of(ctx, client.KV, p); real != p {
+			return invalid("cache.New",
+				"the client's KV names the prefix %q in etcd %q: pass it and its Watcher with WithSource", p, real)
+		}
+	}
+	return nil
 }
 
 // WaitReady waits until the keys of all prefixes are there. It fails when ctx ends, when the cache

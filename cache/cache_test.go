@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/cache"
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/namespace"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
@@ -339,4 +340,23 @@ func TestStates(t *testing.T) {
 	if age, ok := ca.Age(); !ok || age > 10*time.Second {
 		t.Errorf("age %v, %v", age, ok)
 	}
+}
+
+// TestClientOfANamespace: the cache would hold other keys than those that its client shows.
+func TestClientOfANamespace(t *testing.T) {
+	c := clienttest.Dial(t, clienttest.Shared(t).Endpoints()...)
+	direct := clientv3.NewKV(c)
+	c.KV = namespace.NewKV(c.KV, "ns/")
+	c.Watcher = namespace.NewWatcher(c.Watcher, "ns/")
+	if _, err := cache.New(c, []string{"a", t.Name()}); clientv3.Code(err) != codes.InvalidArgument {
+		t.Errorf("New: %v", err)
+	}
+	put(t, c, t.Name(), "v")
+	ca := open(t, c, []string{t.Name()}, cache.WithSource(c.KV, c.Watcher))
+	if r, err := ca.Get(within(t), t.Name()); err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != "v" {
+		t.Errorf("a cache of the namespace has %v, %v", r, err)
+	}
+	c.KV = direct
+	c.KV = open(t, c, []string{t.Name()}) // a second one of the same client reads past the first
+	open(t, c, []string{t.Name() + "/more"})
 }
