@@ -84,7 +84,7 @@ func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 // The cache reads and watches over the client's connections, with watch streams of its own, and not
 // through the fields KV and Watcher of the client (see [WithSource]). New fails for a nil client,
 // without a prefix, if prefixes overlap, and for an invalid option; and without WithSource if the
-// client's KV gives keys other names, as one of package namespace does: the cache would have others.
+// client's KV gives keys other names, as one of package namespace does.
 func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, error) {
 	if client == nil {
 		return nil, invalid("cache.New", "the client is nil")

@@ -336,14 +336,14 @@ func (l *lessor) Streams() uint64 {
 	return n
 }
 
-// Proxied reports whether the watches go through etcd's gRPC proxy, for package relapse: ours
-// stay while it opens its own streams to another etcd.
+// Proxied reports that no watch has shown that the server is a member and not etcd's gRPC proxy, for
+// package relapse: the proxy keeps our streams while it opens its own to another etcd.
 func (l *lessor) Proxied() bool {
 	if l.c == nil {
 		return false
 	}
 	w, ours := l.c.watches.(*watcher)
-	return ours && w.engine.Proxied()
+	return ours && !w.engine.Direct()
 }
 
 func (l *lessor) Close() error {

@@ -240,7 +240,7 @@ func TestReleasedOverARestoreBehindTheGRPCProxy(t *testing.T) {
 	direct := clienttest.Dial(t, cluster.Endpoints()...)
 	c := clienttest.Dial(t, etcdtest.Proxy(t, cluster))
 	ctx := clienttest.Within(t, 3*clienttest.Long)
-	s, err := concurrency.NewSession(c, concurrency.WithTTL(9))
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(30))
 	ok(t, "NewSession", err)
 	released := concurrency.NewMutex(s, "proxy/alone")
 	ok(t, "Lock", released.Lock(ctx))

@@ -32,8 +32,8 @@ type Ear struct {
 // Hear reports whether the header of a renewal by l may be of another history than the one before:
 // it is of another cluster, has a lower raft term or revision, or came on a new stream; or, once a
 // key of the lease has ended at revision ended (0: none), has a lower revision than that, or came
-// through a proxy, which hides all else. Members that lag or change are reasons too, so it is not a
-// proof.
+// through what may be a proxy, which hides all else. Members that lag or change are reasons too, so
+// it is not a proof.
 func (e *Ear) Hear(h *pb.ResponseHeader, l any, ended int64) bool {
 	was := *e
 	*e = Ear{h.GetClusterId(), h.GetRaftTerm(), h.GetRevision(), Streams(l)}
@@ -49,7 +49,7 @@ func Streams(l any) uint64 {
 	return 0
 }
 
-// Proxied reports whether a clientv3.Lease knows that its server is a proxy.
+// Proxied reports whether the server of a clientv3.Lease is a proxy, or may be one.
 func Proxied(l any) bool {
 	p, ok := l.(interface{ Proxied() bool })
 	return ok && p.Proxied()

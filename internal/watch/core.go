@@ -171,7 +171,7 @@ type core struct {
 	buffered int64         // bytes in all backlogs
 	streams  uint64        // how many were opened so far; names them
 	losses   atomic.Uint64 // watchers that have lost their history
-	proxied  atomic.Bool   // a server numbers watchers as a proxy does
+	direct   atomic.Bool   // a member itself has confirmed the last watch, and no proxy
 	closed   bool
 
 	acts []action

@@ -230,6 +230,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		w.listing = &listing{proved: st}
 	}
 	w.created, w.asked = h.GetRevision(), st.requests.sent
+	c.direct.Store(st.numbering == numbersOurs)
 	switch g := w.g; {
 	case !c.canConfirm:
 	case st.numbering == numbersTheirs:

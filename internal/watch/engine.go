@@ -140,8 +140,8 @@ func (e *Engine) RequestProgress(ctx context.Context, group string) error {
 // Losses returns how many watchers have ended because their history was lost.
 func (e *Engine) Losses() uint64 { return e.core.losses.Load() }
 
-// Proxied reports whether a stream was one of etcd's gRPC proxy, as it seems.
-func (e *Engine) Proxied() bool { return e.core.proxied.Load() }
+// Direct reports whether a member itself has confirmed the last watch, and not etcd's gRPC proxy.
+func (e *Engine) Direct() bool { return e.core.direct.Load() }
 
 // Close ends all watchers and returns after all goroutines ended. It may be called
 // more than once.

@@ -65,7 +65,6 @@ var errDeaf = errors.New("watch: a key has changed, and the proxy does not say s
 //
 //go:noinline
 func (c *core) beginLooks(now time.Time, g *group) {
-	c.proxied.Store(true)
 	l := &g.looks
 	if l.mark == nil {
 		l.mark = g.witness.mark()
@@ -166,7 +165,10 @@ func (c *core) looked(now time.Time, st *stream, round int, f Finding, err error
 	case f.Revision < l.known:
 		c.doubt(now, st, "behind a proxy the revision is lower than before: a stream has to prove its history")
 	case !f.Changed || g.witness.revision != l.asked:
-		st.missed, st.even = 0, st.even || l.now
+		st.missed = 0
+		if l.now {
+			st.even = true
+		}
 	case st.missed < l.patience(st):
 		st.missed++
 	default:
