@@ -336,8 +336,8 @@ func (l *lessor) Streams() uint64 {
 	return n
 }
 
-// Proxied reports that no watch has shown that the server is a member and not etcd's gRPC proxy, for
-// package relapse: the proxy keeps our streams while it opens its own to another etcd.
+// Proxied reports that no watch has shown that the server is a member and not etcd's gRPC proxy.
+// It is for package relapse: the proxy keeps our streams while it opens its own to another etcd.
 func (l *lessor) Proxied() bool {
 	if l.c == nil {
 		return false
