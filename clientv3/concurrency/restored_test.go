@@ -92,28 +92,41 @@ func TestReleasedOverARestore(t *testing.T) {
 // the backup learns that its key is gone, and one that was released is released again.
 func TestOwnersOverARestoreBehindTheGRPCProxy(t *testing.T) {
 	t.Parallel()
+	releasedOverARestore(t, "proxy/released", func(s *concurrency.Session) (await func()) {
+		held := concurrency.NewMutex(s, "proxy/held")
+		ok(t, "Lock", held.Lock(clienttest.Within(t, clienttest.Long)))
+		owns := held.Context()
+		return func() { ends(t, "the ownership", owns.Done()) }
+	})
+}
+
+// releasedOverARestore locks and releases a mutex behind the proxy, and calls then. A backup from
+// before the release is put back, and comes to higher revisions at once. After await another client
+// gets the lock.
+func releasedOverARestore(t *testing.T, name string, then func(*concurrency.Session) (await func())) {
+	t.Helper()
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	direct := clienttest.Dial(t, cluster.Endpoints()...)
 	c := clienttest.Dial(t, etcdtest.Proxy(t, cluster))
 	ctx := clienttest.Within(t, 3*clienttest.Long)
-	s, err := concurrency.NewSession(c, concurrency.WithTTL(9))
+	// The backup and its restore stop etcd for up to 10 s: longer than a TTL, they would end the
+	// session.
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(30))
 	ok(t, "NewSession", err)
-	released := concurrency.NewMutex(s, "proxy/released")
+	released := concurrency.NewMutex(s, name)
 	ok(t, "Lock", released.Lock(ctx))
 	backup := clienttest.Backup(t, cluster)
 	ok(t, "Unlock", released.Unlock(ctx))
-	held := concurrency.NewMutex(s, "proxy/held")
-	ok(t, "Lock", held.Lock(ctx))
-	owns := held.Context()
+	await := then(s)
 	clienttest.PutBack(t, cluster, backup)
 	for i := range 60 {
 		_, err := direct.Put(ctx, "proxy/other", strconv.Itoa(i))
 		ok(t, "Put", err)
 	}
-	ends(t, "the ownership", owns.Done())
+	await()
 	other, err := concurrency.NewSession(direct)
 	ok(t, "NewSession", err)
-	ok(t, "Lock of another", concurrency.NewMutex(other, "proxy/released").Lock(ctx))
+	ok(t, "Lock of another", concurrency.NewMutex(other, name).Lock(ctx))
 	if s.Ctx().Err() != nil {
 		t.Error("the session has ended too")
 	}
@@ -236,25 +249,5 @@ func TestReleasedOverARestoreByALimitedUser(t *testing.T) {
 // the restore, its stream stays, and the new history overtakes the old one before its next renewal.
 func TestReleasedOverARestoreBehindTheGRPCProxy(t *testing.T) {
 	t.Parallel()
-	cluster := etcdtest.Start(t, etcdtest.Options{})
-	direct := clienttest.Dial(t, cluster.Endpoints()...)
-	c := clienttest.Dial(t, etcdtest.Proxy(t, cluster))
-	ctx := clienttest.Within(t, 3*clienttest.Long)
-	s, err := concurrency.NewSession(c, concurrency.WithTTL(30))
-	ok(t, "NewSession", err)
-	released := concurrency.NewMutex(s, "proxy/alone")
-	ok(t, "Lock", released.Lock(ctx))
-	backup := clienttest.Backup(t, cluster)
-	ok(t, "Unlock", released.Unlock(ctx))
-	clienttest.PutBack(t, cluster, backup)
-	for i := range 60 {
-		_, err := direct.Put(ctx, "proxy/other", strconv.Itoa(i))
-		ok(t, "Put", err)
-	}
-	other, err := concurrency.NewSession(direct)
-	ok(t, "NewSession", err)
-	ok(t, "Lock of another", concurrency.NewMutex(other, "proxy/alone").Lock(ctx))
-	if s.Ctx().Err() != nil {
-		t.Error("the session has ended")
-	}
+	releasedOverARestore(t, "proxy/alone", func(*concurrency.Session) (await func()) { return func() {} })
 }

@@ -122,23 +122,22 @@ type core struct {
 	apart  heap // those that were denied, by denial (denied.go)
 	grants grants
 
-	habit   habit // the usual time of answers
-	streams []*stream
-	late    int           // how many of them are late
-	count   uint64        // how many were opened so far; used to name them
-	avoid   []string      // members whose streams were late or failed since the last answer
-	row     int           // failures since the last stream that lasted
-	calm    bool          // the last of them was a silence that may be usual
-	why     error         // the error of the last stream that failed since the last answer; nil: none
-	fatals  int           // streams that ended with a fatal error since the last answer
-	denial  error         // the error of the last denial
-	search  int           // over how many streams renewals are spread to find denied leases; 0: none is looked for
-	trust   time.Duration // what was answered later than this is not looked for there
-	found   time.Duration // when the last one was
-	barred  int           // streams that ended with one since the last answer
-	trialAt time.Duration // denied leases are not tried before this, unless
-	// regained: a denied lease was renewed, and none denied since.
-	regained bool
+	habit    habit // the usual time of answers
+	streams  []*stream
+	late     int           // how many of them are late
+	count    uint64        // how many were opened so far; used to name them
+	avoid    []string      // members whose streams were late or failed since the last answer
+	row      int           // failures since the last stream that lasted
+	calm     bool          // the last of them was a silence that may be usual
+	why      error         // the error of the last stream that failed since the last answer; nil: none
+	fatals   int           // streams that ended with a fatal error since the last answer
+	denial   error         // the error of the last denial
+	search   int           // over how many streams renewals are spread to find denied leases; 0: none is looked for
+	trust    time.Duration // what was answered later than this is not looked for there
+	found    time.Duration // when the last one was
+	barred   int           // streams that ended with one since the last answer
+	trialAt  time.Duration // denied leases are not tried before this, unless one has regained its right
+	regained bool          // a denied lease was renewed, and none denied since
 	term     uint64        // raft's; the highest one of an answer, 0: unknown
 	stale    int           // answers from earlier terms since the last one from this term
 	retryAt  time.Duration // no stream is opened before this

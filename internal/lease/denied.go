@@ -15,6 +15,18 @@ package lease
 
 import "time"
 
+const (
+	// maxSearch bounds the streams, beside maxStreams, on which denied leases are looked for. Far
+	// away one more is opened for each searchShare leases that may be denied, and searchStep at
+	// least.
+	maxSearch   = 64
+	searchShare = 8
+	searchStep  = 8
+
+	// minTrialWait is the least time between two trials, each of which costs a stream.
+	minTrialWait = 50 * time.Millisecond
+)
+
 // deny notes which lease was denied when a stream ended, if that is known. out is what was
 // outstanding on the stream.
 func (c *core) deny(now time.Duration, out []pending, live bool, err error) denial {
@@ -168,9 +180,6 @@ func (c *core) trial(now time.Duration) (opens bool) {
 	}
 	return false
 }
-
-// minTrialWait is the least time between two trials, each of which costs a stream.
-const minTrialWait = 50 * time.Millisecond
 
 // trialDue reports whether denied leases are to be tried now.
 func (c *core) trialDue(now time.Duration) bool {

@@ -46,12 +46,6 @@ const (
 	// 15 s, more than one etcd cluster is meant for.
 	maxStreams = 8
 
-	// maxSearch bounds those beside them on which denied leases are looked for. Far away one more
-	// is opened for each searchShare leases that may be denied, and searchStep at least.
-	maxSearch   = 64
-	searchShare = 8
-	searchStep  = 8
-
 	// maxLate bounds the late streams beside those: the number of members, so that each is tried
 	// when the others are late.
 	maxLate = 8

@@ -16,10 +16,9 @@ package watch
 // since, and for another look no event has come, the stream is given up. On the next one the
 // watches begin one revision before their positions: the proxy joins those that begin where its own
 // one stands, which is the one that has ended. If others at that proxy keep theirs, it joins these
-// too. But a response may be large and the link slow, above
-// all the first one after an outage, and to begin anew would lose what has come of it. So a stream
-// that has never had everything gets more time, and so does each after one that was given up for
-// nothing.
+// too. But a response may be large and the link slow, above all the first one after an outage, and
+// to begin anew would lose what has come of it. So a stream that has never had everything gets more
+// time, and so does each after one that was given up for nothing.
 
 import (
 	"errors"
@@ -53,7 +52,7 @@ type looks struct {
 	// it shows changes.
 	asked, known int64
 	now          bool
-	whole        time.Time // values are read again
+	whole        time.Time // values are not read before this
 	deaf         uint8     // how many streams were given up since the event of revision deafAt
 	deafAt       int64
 }
