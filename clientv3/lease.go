@@ -418,7 +418,7 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 	ctx = l.c.withValues(ctx)
 	// A member without a leader ends the stream instead of keeping silent.
 	ctx = WithRequireLeader(ctx)
-	o := retry.StreamOptions{Avoid: avoid, Wait: true}
+	o := retry.StreamOptions{Avoid: avoid, Engine: true}
 	if l.c.connected() {
 		o.Prefer = l.c.leader(ctx)
 	}

@@ -259,7 +259,7 @@ func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, 
 	if o.RequireLeader {
 		ctx = WithRequireLeader(ctx)
 	}
-	ctx = retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: o.Avoid, Wait: true})
+	ctx = retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: o.Avoid, Engine: true})
 	s, err := w.remote.Watch(ctx, w.callOpt...)
 	if err != nil && w.c.over() {
 		err = etcderr.Closed("Watch.Watch")

@@ -125,6 +125,9 @@ const flapTime = time.Second
 
 var errConnLost = errors.New("the connection was closed")
 
+// errNotTaken ends a stream that stays (Pick.Stay).
+var errNotTaken = errors.New("the stream was lost before a server took it")
+
 // connLost: the connection broke, or could not be made.
 func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 	m, was := c.m, c.stage
@@ -207,7 +210,9 @@ func (s *Set) retire(c *conn, fx *effects) {
 	fx.publish = true
 }
 
-// drop closes c, on which nothing runs.
+// drop closes c, on which nothing runs. It is not inlined: its copies made programs larger.
+//
+//go:noinline
 func (s *Set) drop(c *conn, fx *effects) {
 	if c != nil {
 		c.open(false)

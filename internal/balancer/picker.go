@@ -49,6 +49,7 @@ type Pick struct {
 	running bool                       // guarded by mu; conn knows of it
 	over    bool                       // guarded by mu; nothing picks for it any more
 	asks    bool                       // guarded by mu; a stream that has sent something, and got nothing yet
+	stays   atomic.Bool                // it ends rather than being picked for once more
 	slot    atomic.Uint64              // Got's slot, for other goroutines
 	link    struct{ next, prev *Pick } // guarded by conn.work
 	ended   bool                       // guarded by conn.work; Cancel is being called
@@ -74,6 +75,11 @@ func (p *Pick) Connected() time.Time {
 	defer s.mu.Unlock()
 	return time.Now().Add(time.Duration(c.readyAt - s.now()))
 }
+
+// Stay keeps the work where it is. gRPC moves a stream to another connection without a word if no
+// server has processed anything of it. What its owner found out since it was opened may not hold
+// there.
+func (p *Pick) Stay() { p.stays.Store(true) }
 
 // took makes c the work's connection, unless it takes nothing more.
 func (p *Pick) took(c *conn, now int64) bool {
@@ -279,6 +285,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	if raw {
 		want = &Pick{Stream: true} // a call that did not come through an attempt
 		_, want.Bounded = info.Ctx.Deadline()
+	}
+	if want.stays.Load() {
+		return balancer.PickResult{}, unavailable(errNotTaken)
 	}
 	if want.Pin != nil {
 		return pickPinned(want)

@@ -753,3 +753,49 @@ func Example() {
 	fmt.Println(err)
 	// Output: <nil>
 }
+
+// gRPC opens a stream once more if its server refuses it, often elsewhere. The stream of an engine
+// ends instead: what the engine has found out since it was opened, such as the history, may not
+// hold there.
+func TestStreamOfAnEngineStays(t *testing.T) {
+	r := newRig(t, 1, nil)
+	for _, engine := range []bool{false, true} {
+		s := startRefusing(t)
+		e, err := endpoint.Parse(s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.set.SetEndpoints([]endpoint.Endpoint{e})
+		o := retry.StreamOptions{Engine: engine}
+		w, err := pb.NewWatchClient(r.Conn).Watch(retry.WithStreamOptions(within(t, long), o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next(t, s.streams)
+		s.refuse()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := w.Recv()
+			ended <- err
+		}()
+		if !engine {
+			next(t, s.streams)
+			continue
+		}
+		err = next(t, ended)
+		if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "before a server took it") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// next waits for what comes from c.
+func next[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(long):
+		t.Fatal("nothing came")
+	}
+	return v
+}

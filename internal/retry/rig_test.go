@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -271,3 +272,74 @@ var (
 	get = &pb.RangeRequest{Key: key}
 	put = &pb.PutRequest{Key: key}
 )
+
+// refusing is a server that answers nothing, but can refuse the streams that it has.
+type refusing struct {
+	addr    string
+	streams chan struct{} // one has come
+	refuse  func()
+}
+
+// The frames of HTTP/2 (RFC 9113, 6) that a refusing server knows.
+const (
+	frameHeaders  = 1
+	frameReset    = 3
+	frameSettings = 4
+	preface       = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+)
+
+func startRefusing(t *testing.T) *refusing {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &refusing{addr: l.Addr().String(), streams: make(chan struct{}, 100)}
+	var mu sync.Mutex
+	var conn net.Conn
+	var open [][4]byte // the ids of streams
+	s.refuse = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, id := range open {
+			conn.Write([]byte{0, 0, 4, frameReset, 0, id[0], id[1], id[2], id[3], 0, 0, 0, 7})
+		}
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		mu.Lock()
+		conn = c
+		conn.Write([]byte{0, 0, 0, frameSettings, 0, 0, 0, 0, 0})
+		mu.Unlock()
+		_, err = io.CopyN(io.Discard, c, int64(len(preface)))
+		for err == nil {
+			var h [9]byte // length, kind, flags, id
+			if _, err = io.ReadFull(c, h[:]); err != nil {
+				break
+			}
+			if h[3] == frameHeaders {
+				mu.Lock()
+				open = append(open, [4]byte(h[5:]))
+				mu.Unlock()
+				s.streams <- struct{}{}
+			}
+			_, err = io.CopyN(io.Discard, c, int64(h[0])<<16|int64(h[1])<<8|int64(h[2]))
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		if conn != nil {
+			conn.Close()
+		}
+		mu.Unlock()
+		<-served
+	})
+	return s
+}

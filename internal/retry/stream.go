@@ -21,7 +21,7 @@ import (
 type StreamOptions struct {
 	Avoid  []string         // endpoints whose streams failed, the latest last; a preference
 	Prefer *balancer.Member // the best member; a preference
-	Wait   bool             // wait for a member even if the client fails fast
+	Engine bool             // wait for a member even if the client fails fast, and stay there once open
 	Resume bool             // it continues where it was, so that a move loses nothing
 }
 
@@ -121,11 +121,12 @@ func (c *Conn) openStream(
 	a.Pick.Class = classOf(method)
 	a.Pick.Lane = a.Pick.Class == balancer.Bulk
 	a.Pick.Pin, _ = ctx.Value(pinKey).(*balancer.Member)
-	if o, _ := ctx.Value(streamKey).(*StreamOptions); o != nil {
+	o, _ := ctx.Value(streamKey).(*StreamOptions)
+	if o != nil {
 		a.Pick.Prefer, a.Pick.Resumes = o.Prefer, o.Resume
 		a.Pick.Avoid = c.avoid(o.Avoid)
 		a.Pick.Urgent = len(o.Avoid) > 0 // it replaces one that failed, and watches or leases wait for it
-		if o.Wait {
+		if o.Engine {
 			opts = append(append([]grpc.CallOption(nil), opts...), grpc.WaitForReady(true))
 		}
 	}
@@ -142,6 +143,9 @@ func (c *Conn) openStream(
 			on = ended.Member
 		}
 		return nil, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
+	}
+	if o != nil && o.Engine {
+		a.Pick.Stay()
 	}
 	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
 	s.asks = desc.ClientStreams    // what has one request only may be answered when something happens

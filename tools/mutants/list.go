@@ -540,6 +540,8 @@ var mutants = []mutant{
 	{name: "hedge: comparisons of ranges cost nothing", file: "internal/retry/policy.go",
 		old: "\t\tif len(c.RangeEnd) > 0 {\n\t\t\treturn false\n\t\t}\n",
 		new: "\t\t_ = c\n", pkg: repeats, tests: "Hedge|Plan"},
+	{name: "streams: an engine's moves to another connection without a word", file: "internal/retry/stream.go",
+		old: "\t\ta.Pick.Stay()\n", new: "", pkg: repeats, tests: "Engine"},
 	{name: "hedge: the second's answer is dropped", file: "internal/retry/hedge.go",
 		old: "\t\tproto.Merge(dst, h.reply)\n", new: "", pkg: repeats, tests: "Hedge|Plan"},
 
