@@ -108,7 +108,7 @@ func TestWatchFromAFutureRevisionBehindTheGRPCProxy(t *testing.T) {
 
 // TestUsersWatchBehindTheGRPCProxyOverARestart: the proxy's own watch has the token of the user who
 // asked first. A member that was restarted does not know it; the proxy then says nothing any more.
-// The client finds that out, and its watch begins anew.
+// Clients find that out, and their watches begin anew, once none of them has the proxy's watch.
 func TestUsersWatchBehindTheGRPCProxyOverARestart(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{})
@@ -116,12 +116,17 @@ func TestUsersWatchBehindTheGRPCProxyOverARestart(t *testing.T) {
 	proxy := etcdtest.Proxy(t, cl) // without a user it is not healthy once there are users
 	addUsers(t, cl)
 	asRoot := clientv3.Config{Endpoints: []string{m.Endpoint}, Username: "root", Password: "root"}
-	c := dial(t, clientv3.Config{Endpoints: []string{proxy}, Username: "user", Password: "pass"})
 	ctx := ctxFor(t, 3*long)
 	root := dial(t, asRoot)
-	w := c.Watch(ctx, "user/", clientv3.WithPrefix())
+	var watches []clientv3.WatchChan
+	for range 3 {
+		c := dial(t, clientv3.Config{Endpoints: []string{proxy}, Username: "user", Password: "pass"})
+		watches = append(watches, c.Watch(ctx, "user/", clientv3.WithPrefix()))
+	}
 	putSoon(t, root, "user/k")
-	next(t, w)
+	for _, w := range watches {
+		next(t, w)
+	}
 	m.Terminate()
 	if err := m.Restart(); err != nil {
 		t.Fatal(err)
@@ -129,8 +134,10 @@ func TestUsersWatchBehindTheGRPCProxyOverARestart(t *testing.T) {
 	root = dial(t, asRoot)
 	for range 3 {
 		rev := putSoon(t, root, "user/k")
-		if r := next(t, w); r.Err() != nil || len(r.Events) != 1 || r.Events[0].Kv.ModRevision != rev {
-			t.Fatalf("after revision %d: %+v, %v", rev, r, r.Err())
+		for i, w := range watches {
+			if r := next(t, w); r.Err() != nil || len(r.Events) != 1 || r.Events[0].Kv.ModRevision != rev {
+				t.Fatalf("watch %d after revision %d: %+v, %v", i, rev, r, r.Err())
+			}
 		}
 	}
 }

@@ -338,9 +338,12 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 		c.forget(g)
 		return
 	}
-	if g.attempt == 0 || st.guarded == g.unguarded { // the other kind of stream is tried at once
+	switch {
+	case err == errDeaf:
+		g.due[dueRetry] = now.Add(awayFor)
+	case g.attempt == 0, st.guarded == g.unguarded: // the other kind of stream is tried at once
 		c.open(g)
-	} else {
+	default:
 		p := backoff.Policy{Base: retryBase, Max: retryMax}
 		if st.good && !odd {
 			p.Max = retryGood

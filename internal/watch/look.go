@@ -15,9 +15,12 @@ package watch
 // first, and end without a word when these are void. So if a key of the newest event has changed
 // since, and for another look no event has come, the stream is given up. On the next one the
 // watches begin one revision before their positions: the proxy joins those that begin where its own
-// one stands, which is the one that has ended. If others at that proxy keep theirs, it joins these
-// too. But a response may be large and the link slow, above all the first one after an outage, and
-// to begin anew would lose what has come of it. So a stream that has never had everything gets more
+// one stands, which is the one that has ended. While others at that proxy have theirs, it joins
+// these too. So the group stays away for a while: other clients of ours see the same at about the
+// same time, and once nobody has the proxy's watch that is gone.
+//
+// But a response may be large and the link slow, above all the first one after an outage, and to
+// begin anew would lose what has come of it. So a stream that has never had everything gets more
 // time, and so does each after one that was given up for nothing.
 
 import (
@@ -40,6 +43,10 @@ const (
 	newLooks = 16
 	mostDeaf = 4
 )
+
+// awayFor is how long a group stays away from a proxy that does not deliver. Clients notice that
+// within lookEvery of each other, and the time that a look takes.
+const awayFor = 2*lookEvery + time.Second
 
 // looks are those of one group.
 type looks struct {

@@ -72,13 +72,25 @@ func (l *looker) next(changed bool) Check {
 	return a.check
 }
 
-// missing counts the looks that show a change until the stream is given up.
+// missing counts the looks that show a change until the stream is given up, and waits for the next.
 func (l *looker) missing() int {
-	st := l.st
+	g := l.st.g
 	for n := 1; n < 1000; n++ {
-		if l.next(true); l.st != st {
-			return n
+		l.next(true)
+		if g.st != nil {
+			continue
 		}
+		left := l.now
+		for g.st == nil {
+			l.now = g.armed
+			l.core.tick(l.now, g)
+			l.run()
+		}
+		// Another client at that proxy has found the same up to lookEvery earlier or later.
+		if away := l.now.Sub(left); away <= lookEvery {
+			l.t.Errorf("the next stream began after %v", away)
+		}
+		return n
 	}
 	return 1000
 }

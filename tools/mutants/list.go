@@ -493,6 +493,8 @@ var mutants = []mutant{
 	{name: "looks: one missed change is enough", file: "internal/watch/look.go",
 		old: "\tcase st.missed < l.patience(st):\n", new: "\tcase st.missed < l.patience(st)-1:\n", pkg: watches,
 		tests: cores},
+	{name: "looks: clients come back to a deaf proxy at once", file: "internal/watch/group.go",
+		old: "g.due[dueRetry] = now.Add(awayFor)", new: "c.open(g)", pkg: watches, tests: "MoreTime"},
 	{name: "looks: a new stream gets no more time than others", file: "internal/watch/look.go",
 		old: "\tif !st.even {\n", new: "\tif st == nil {\n", pkg: watches, tests: "MoreTime"},
 	{name: "looks: a stream after deaf ones gets no more time", file: "internal/watch/look.go",
