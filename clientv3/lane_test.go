@@ -167,16 +167,15 @@ func TestListingBesideCalls(t *testing.T) {
 					took = append(took, d)
 				}
 			}
-			var all, slow time.Duration
-			for _, d := range took {
-				if all += d; d > 10*usual {
-					slow += d
-				}
+			if len(took) == 0 {
+				t.Fatal("no round ended beside the listing")
 			}
-			t.Logf("%d rounds in %v beside the listing, slowest %v; waiting %v", len(took), all, slices.Max(took), slow)
+			slices.Sort(took)
+			median := took[len(took)/2] // a busy machine makes some wait
+			t.Logf("%d rounds beside the listing, median %v, slowest %v", len(took), median, took[len(took)-1])
 			// In the listing's queue each would wait for a part of a second.
-			if len(took) == 0 || slow > all/2 {
-				t.Errorf("%v of %v was waiting", slow, all)
+			if median > 10*usual {
+				t.Errorf("half of them took %v or more, before the listing %v", median, usual)
 			}
 		})
 	}

@@ -1,10 +1,15 @@
 package clientv3_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
@@ -139,5 +144,66 @@ func TestUsersWatchBehindTheGRPCProxyOverARestart(t *testing.T) {
 				t.Fatalf("watch %d after revision %d: %+v, %v", i, rev, r, r.Err())
 			}
 		}
+	}
+}
+
+// memberless refuses the first watch as etcd's gRPC proxy does that has just lost its own member,
+// and ends the second one so.
+type memberless struct {
+	pb.UnimplementedWatchServer
+	pb.UnimplementedKVServer
+	begun atomic.Int64
+}
+
+var memberlessHeader = &pb.ResponseHeader{ClusterId: 1, MemberId: 1, Revision: 4}
+
+func (p *memberless) Range(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+	return &pb.RangeResponse{Header: memberlessHeader}, nil
+}
+
+func (p *memberless) Watch(s grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
+	const reason = "rpc error: code = Unavailable desc = error reading from server: EOF"
+	h := memberlessHeader
+	for {
+		r, err := s.Recv()
+		if err != nil {
+			return nil
+		}
+		if r.GetCreateRequest() == nil {
+			continue
+		}
+		var answers []*pb.WatchResponse
+		switch p.begun.Add(1) {
+		case 1:
+			answers = []*pb.WatchResponse{{Header: h, WatchId: -1, Created: true, Canceled: true, CancelReason: reason}}
+		case 2:
+			answers = []*pb.WatchResponse{
+				{Header: h, Created: true},
+				{Header: h, Canceled: true, CancelReason: reason},
+			}
+		default:
+			kv := &mvccpb.KeyValue{Key: r.GetCreateRequest().Key, ModRevision: 5}
+			answers = []*pb.WatchResponse{
+				{Header: h, Created: true},
+				{Header: h, Events: []*mvccpb.Event{{Kv: kv}}},
+			}
+		}
+		for _, a := range answers {
+			if err := s.Send(a); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// TestWatchOverAProxyThatLosesItsMember: the watch goes on, since nothing is wrong with it.
+func TestWatchOverAProxyThatLosesItsMember(t *testing.T) {
+	g, p := grpc.NewServer(), &memberless{}
+	pb.RegisterWatchServer(g, p)
+	pb.RegisterKVServer(g, p)
+	c := dial(t, clientv3.Config{Endpoints: []string{listenOn(t, g, "tcp", "127.0.0.1:0")}})
+	w := c.Watch(ctxFor(t, long), "k", clientv3.WithRev(5))
+	if r := next(t, w); r.Err() != nil || len(r.Events) != 1 || p.begun.Load() != 3 {
+		t.Errorf("%+v, %v after %d creates", r, r.Err(), p.begun.Load())
 	}
 }

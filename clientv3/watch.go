@@ -331,7 +331,7 @@ const loginFor = 2 * time.Second
 // no value of its own is about what was asked for: another stream would get it too.
 func (w *watcher) cancelled(reason string) (watch.Verdict, error) {
 	err := etcderr.FromReason(reason)
-	if etcderr.Known(err) == nil {
+	if etcderr.Known(err) == nil && etcderr.Code(err) != codes.Unavailable {
 		return watch.Fatal, err
 	}
 	v := w.judge(err)

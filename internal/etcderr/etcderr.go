@@ -278,6 +278,7 @@ func Known(err error) error {
 // Servers send it with or without gRPC's code in front.
 func FromReason(text string) error {
 	text = strings.TrimSpace(text)
+	unavailable := strings.HasPrefix(text, "rpc error: code = Unavailable ")
 	if i := strings.Index(text, "desc = "); i >= 0 && strings.HasPrefix(text, "rpc error:") {
 		text = text[i+len("desc = "):]
 	}
@@ -286,8 +287,11 @@ func FromReason(text string) error {
 			return byText(e)
 		}
 	}
-	if text == "" {
+	switch {
+	case text == "":
 		return nil
+	case unavailable: // etcd's gRPC proxy has lost its own member
+		return status.Error(codes.Unavailable, text)
 	}
 	// An unknown text without a code.
 	return errors.New(text)

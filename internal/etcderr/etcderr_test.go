@@ -183,6 +183,10 @@ func TestFromReason(t *testing.T) {
 	if err := FromReason("something new"); err == nil || !strings.Contains(err.Error(), "something new") {
 		t.Errorf("unknown reason: %v", err)
 	}
+	lost := FromReason("rpc error: code = Unavailable desc = error reading from server: EOF")
+	if Code(lost) != codes.Unavailable || !strings.Contains(lost.Error(), "error reading from server: EOF") {
+		t.Errorf("a proxy without a member: %v", lost)
+	}
 	if FromReason("") != nil {
 		t.Error("no reason is no error")
 	}

@@ -40,8 +40,8 @@ func (c *core) response(now time.Time, st *stream, resp *pb.WatchResponse, cerr 
 	if st.g.st != st || !st.live || resp == nil {
 		return
 	}
-	if resp.Created && now.Sub(st.heard) < answerWithin {
-		st.g.unanswered = 0 // it was not the link
+	if resp.Created && now.Sub(st.heard) < answerWithin && len(st.g.waiting) == 0 {
+		st.g.unanswered = 0 // it was not the link, nor a proxy that takes its time for many
 	}
 	st.heard = now
 	if c.hear(now, st, resp.Header); st.g.st != st {

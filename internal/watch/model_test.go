@@ -566,7 +566,7 @@ func (m *model) settle() {
 			}
 		}
 		m.bytes = nil
-		if m.st == nil {
+		if m.st == nil || m.st.unproved { // the next stream or proof is not asked for at once
 			m.passTime(3 * time.Second)
 		}
 	}

@@ -9,8 +9,10 @@ package watch
 // their positions.
 //
 // A lagging member may be the reason too; then the proof costs one read. Terms of different streams
-// are not compared: one of two members is always the first to learn of an election. A new history
-// whose terms are not lower is found by looks (look.go).
+// are not compared: one of two members is always the first to learn of an election. The watches of
+// one stream behind etcd's gRPC proxy may be those of several members, so there terms go up and
+// down until all have learned of it; that is asked about once a second. A new history whose terms
+// are not lower is found by looks (look.go).
 
 import (
 	"time"
@@ -41,8 +43,15 @@ func (c *core) hear(now time.Time, st *stream, h *pb.ResponseHeader) {
 func (c *core) doubt(now time.Time, st *stream, why string) {
 	g := st.g
 	if st.round > 0 && now.Sub(st.since) < stableAfter { // no loop of proofs
-		c.violation(now, st, "raft terms or clusters that change all the time")
-		return
+		switch {
+		case st.numbering != numbersTheirs:
+			c.violation(now, st, "raft terms or clusters that change all the time")
+			return
+		case st.unproved && !g.due[dueConfirm].IsZero():
+			return // the proof is yet to be asked for
+		}
+		g.due[dueConfirm] = st.since.Add(stableAfter)
+		c.arm(g)
 	}
 	st.round++
 	c.note(st, nil, nil, why)
