@@ -189,6 +189,7 @@ func start(t *testing.T, s *fakeServer, f func(t *testing.T, e *Engine)) {
 		defer e.Close() // also when f fails
 		f(t, e)
 		e.Close()
+		synctest.Wait() // for those that have said that they are done, and are about to end
 		buf := make([]byte, 1<<20)
 		buf = buf[:runtime.Stack(buf, true)]
 		for g := range bytes.SplitSeq(buf, []byte("\n\n")) {

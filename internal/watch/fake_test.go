@@ -242,6 +242,7 @@ func start(t *testing.T, change func(*Config), f func(t *testing.T, e *Engine, s
 		defer e.Close() // also when f fails
 		f(t, e, s)
 		e.Close()
+		synctest.Wait() // for those that have said that they are done, and are about to end
 		checkNoGoroutines(t)
 	})
 }
