@@ -187,6 +187,10 @@ func TestOperatorsSettingsApply(t *testing.T) {
 	awaitList(t, lists, "1", "2")
 	ok(t, "Drain", discovery.Drain(within(t), c, discovery.Kratos{}, t.Name(), "1"))
 	awaitList(t, lists, "2")
+	t.Cleanup(func() { // a later run of the test has the same server
+		none := func(c *discovery.Control) error { *c = discovery.Control{}; return nil }
+		ok(t, "no settings", discovery.ChangeControl(context.Background(), c, t.Name(), none))
+	})
 	ok(t, "Undrain", discovery.Undrain(within(t), c, discovery.Kratos{}, t.Name(), "1"))
 	awaitList(t, lists, "1", "2")
 	ok(t, "weight", discovery.ChangeControl(within(t), c, t.Name(), func(c *discovery.Control) error {
