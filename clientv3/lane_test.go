@@ -167,15 +167,16 @@ func TestListingBesideCalls(t *testing.T) {
 					took = append(took, d)
 				}
 			}
-			if len(took) == 0 {
-				t.Fatal("no round ended beside the listing")
+			var all, slow time.Duration
+			for _, d := range took {
+				if all += d; d > 10*usual {
+					slow += d
+				}
 			}
-			slices.Sort(took)
-			median := took[len(took)/2] // a busy machine makes some wait
-			t.Logf("%d rounds beside the listing, median %v, slowest %v", len(took), median, took[len(took)-1])
+			t.Logf("%d rounds in %v beside the listing, slowest %v; waiting %v", len(took), all, slices.Max(took), slow)
 			// In the listing's queue each would wait for a part of a second.
-			if median > 10*usual {
-				t.Errorf("half of them took %v or more, before the listing %v", median, usual)
+			if len(took) == 0 || slow > all/2 {
+				t.Errorf("%v of %v was waiting", slow, all)
 			}
 		})
 	}
