@@ -6,11 +6,16 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	"github.com/fairlead-go/fairlead/clientv3/leasing"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
 // TestReadsFromMemoryEndInTimeWhileFrozen: reads of owned keys are answered while the lease is
@@ -80,6 +85,43 @@ func returns(t *testing.T, what string, f func(ctx context.Context) error) {
 	} else {
 		t.Logf("%s returned %v after its context's end", what, took-d)
 	}
+}
+
+// slowStream holds back what is received on a stream for a moment.
+type slowStream struct{ grpc.ClientStream }
+
+func (s slowStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	time.Sleep(300 * time.Millisecond)
+	return err
+}
+
+// TestOwnedFromTheFirstRead: what is read right after NewKV is answered while etcd is down, also if
+// the first renewal is answered slowly.
+func TestOwnedFromTheFirstRead(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	slow := grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn,
+		method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		s, err := streamer(ctx, desc, cc, method, opts...)
+		if method == pb.Lease_LeaseKeepAlive_FullMethodName {
+			s = slowStream{s}
+		}
+		return s, err
+	})
+	cl, err := clientv3.New(clientv3.Config{
+		Endpoints: c.Endpoints(), Logger: zap.NewNop(), DialOptions: []grpc.DialOption{slow},
+	})
+	clienttest.OK(t, "New", err)
+	defer cl.Close()
+	kv, closeKV, err := leasing.NewKV(cl, "L/")
+	clienttest.OK(t, "NewKV", err)
+	defer closeKV()
+	_, err = kv.Get(within(t), "k")
+	clienttest.OK(t, "Get", err)
+	clienttest.Await(t, "a renewal", func() bool { return relapse.Streams(cl.Lease) > 0 })
+	c.Members()[0].Kill()
+	_, err = kv.Get(within(t), "k")
+	clienttest.OK(t, "Get while etcd is down", err)
 }
 
 // TestNewKVIsBounded: NewKV waits no longer than its context.

@@ -7,6 +7,7 @@ package leasing
 
 import (
 	"context"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -115,6 +116,25 @@ func (l *leasing) reread(ctx context.Context, op *v3.Op, key string) (r *v3.GetR
 		}
 	}
 	return (*v3.GetResponse)(answer(kv, txn.Header, op)), nil, true
+}
+
+// confirm waits for the answer to the first renewal if the client has renewed no lease before. It
+// is under way since the session began. Later it would be a sign of another history, and what is
+// owned by then would be read again: in vain while etcd cannot be reached.
+func (l *leasing) confirm(t *tenure) {
+	if relapse.Streams(l.lessor) > 0 || !l.valid(t) {
+		return
+	}
+	limit := time.NewTimer(confirmFor)
+	defer limit.Stop()
+	select {
+	case r, ok := <-t.renewals:
+		if ok {
+			l.renewed(t, r.ResponseHeader)
+		}
+	case <-t.s.Done():
+	case <-limit.C:
+	}
 }
 
 // renewed looks at the header of a renewal. The ear is given no streams, since these are counted.

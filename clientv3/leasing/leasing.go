@@ -33,6 +33,9 @@ var (
 // closeFor bounds how long closing waits for the cluster. If it does not answer, the lease expires.
 const closeFor = 2 * time.Second
 
+// confirmFor bounds how long NewKV waits for the first renewal.
+const confirmFor = time.Second
+
 // leasing is the KV. Its state is guarded by mu. The files: owned keys and reads (cache.go,
 // acquire.go), writes (write.go), giving keys up (release.go), the watch on the leasing prefix
 // (watch.go), sessions (tenure.go), signs of a restored etcd (history.go).
@@ -83,10 +86,10 @@ type entry struct {
 // died. Closing revokes the lease, as closing a session does, even one that was given by WithLease;
 // such a lease must not be given to two KVs. When the context of WithContext ends, the lease is
 // revoked too, and from then on all reads go to the cluster. Without it NewKV waits for the cluster
-// as long as the client lives. The Lease of cl must know how long a lease is held, see
-// clientv3.LeaseValidUntil; else nothing is answered from memory. Its user needs read and write
-// permission for the leasing keys of all keys that it reads or writes, and read permission for the
-// whole leasing prefix.
+// as long as the client lives, but for the answer to the first renewal a second at most. The Lease
+// of cl must know how long a lease is held, see clientv3.LeaseValidUntil; else nothing is answered
+// from memory. Its user needs read and write permission for the leasing keys of all keys that it
+// reads or writes, and read permission for the whole leasing prefix.
 func NewKV(cl *v3.Client, pfx string, opts ...concurrency.SessionOption) (v3.KV, func(), error) {
 	if pfx == "" {
 		return nil, nil, ErrNoPrefix
@@ -112,6 +115,7 @@ func NewKV(cl *v3.Client, pfx string, opts ...concurrency.SessionOption) (v3.KV,
 	}
 	listed.Add(r)
 	l.term = newTenure(cl, s)
+	l.confirm(l.term)
 	l.group.Go(func(ctx context.Context) { l.serve(ctx, cl, opts) })
 	l.group.Go(func(ctx context.Context) { l.follow(ctx, listed) })
 	l.group.Go(l.giveBack)
