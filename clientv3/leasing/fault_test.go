@@ -92,7 +92,7 @@ type slowStream struct{ grpc.ClientStream }
 
 func (s slowStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // the fault itself, not a condition to wait for
 	return err
 }
 

@@ -297,6 +297,8 @@ var mutants = []mutant{
 		new: "return l.valid(t) && in <= l.history(t)", pkg: memory, tests: "OverARestore|TellOfARestore"},
 	{name: "leasing: a new stream is no sign", file: "clientv3/lease.go",
 		old: "\t\ts.l.streams.Add(1)\n", new: "", pkg: memory, tests: "OverARestore"},
+	{name: "leasing: the first stream is a sign", file: "clientv3/leasing/leasing.go",
+		old: "\tl.confirm(l.term)\n", new: "", pkg: memory, tests: "OwnedFromTheFirst"},
 	{name: "leasing: an answer that goes back is no sign", file: "clientv3/leasing/history.go",
 		old: "h.GetRevision() < before.Revision)", new: "h.GetRevision() < 0)", pkg: memory, tests: "TellOfARestore"},
 	{name: "leasing: the watch does not list after a sign", file: "clientv3/leasing/watch.go",
