@@ -159,7 +159,7 @@ func TestNewKeysWithALease(t *testing.T) {
 	}
 	before := leases()
 	p.refused("PUT", "api/key", body("new", map[string]any{"ttl": 300}), http.StatusConflict, "conflict")
-	if n := leases(); n != before {
+	if n := leases(); n > before { // those of other tests may end meanwhile
 		t.Errorf("%d leases, before %d", n, before)
 	}
 	for _, more := range []map[string]any{

@@ -151,19 +151,19 @@ func TestInterruptedFollowers(t *testing.T) {
 	)
 	p.interrupt()
 
-	// While the command waits for an answer.
-	way := slow(t, endpoint)
-	way.BlackHole(faultnet.ToClient)
+	// While the command waits for an answer. Each has a way of its own: the last bytes of another one would
+	// count as its question, and it would get the signal before it handles signals.
 	for _, args := range []string{
 		"defrag", "get k", "compaction 1", "history k", "doctor", "member list", "snapshot save /nosuch/x",
 	} {
-		before := way.Stats().ToServer
+		way := slow(t, endpoint)
+		way.BlackHole(faultnet.ToClient)
 		p := start(
 			t,
 			append(
 				[]string{"--endpoints", way.Addr(), "--command-timeout", "10m", "--dial-timeout", "10m"},
 				strings.Fields(args)...)...)
-		eventually(t, "nothing is asked", func() bool { return way.Stats().ToServer > before })
+		eventually(t, "nothing is asked", func() bool { return way.Stats().ToServer > 0 })
 		p.interrupt()
 	}
 }

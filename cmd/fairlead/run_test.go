@@ -52,8 +52,12 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// supervisors returns the commands that run a program, without the program.
-func supervisors(endpoint string) map[string][]string {
+// supervisors returns the commands that run a program, without the program. Programs have plenty of time to
+// end after a signal.
+func supervisors(endpoint string) map[string][]string { return supervisorsWith(endpoint, patience) }
+
+// supervisorsWith returns them with a time after which they kill the program.
+func supervisorsWith(endpoint string, grace time.Duration) map[string][]string {
 	return map[string][]string{
 		"run": {
 			"--endpoints",
@@ -66,11 +70,11 @@ func supervisors(endpoint string) map[string][]string {
 			"--drain",
 			"100ms",
 			"--grace",
-			"500ms",
+			grace.String(),
 			"--",
 		},
-		"lock":  {"--endpoints", endpoint, "lock", "--grace", "500ms", "l", "--"},
-		"elect": {"--endpoints", endpoint, "elect", "--grace", "500ms", "e", "me", "--"},
+		"lock":  {"--endpoints", endpoint, "lock", "--grace", grace.String(), "l", "--"},
+		"elect": {"--endpoints", endpoint, "elect", "--grace", grace.String(), "e", "me", "--"},
 	}
 }
 
@@ -135,8 +139,10 @@ while :; do sleep 0.05; done`
 // ignore it.
 func TestSignalsReachGrandchildren(t *testing.T) {
 	endpoint := server(t)
-	for name, args := range supervisors(endpoint) {
-		for trap, killed := range map[string]bool{"exit 0": false, "": true} {
+	for trap, killed := range map[string]bool{"exit 0": false, "": true} {
+		for name, args := range supervisorsWith(endpoint, map[bool]time.Duration{
+			false: patience, true: 500 * time.Millisecond,
+		}[killed]) {
 			what := fmt.Sprintf("%s, trap %q", name, trap)
 			file := filepath.Join(t.TempDir(), "pids")
 			t.Setenv("FILE", file)
@@ -232,12 +238,14 @@ func TestRunMovedProcess(t *testing.T) {
 	}
 	old := run("127.0.0.1:1", "sleep", "1000")
 	old.await(": up\n")
-	old.signal(syscall.SIGKILL)
 	short := run("127.0.0.1:3", "sh", "-c", "exit 5")
 	if code := short.wait(); code != 5 {
 		t.Errorf("one that ends while it waits: status %d: %s", code, short.output())
 	}
+	// The new one begins first: it might take longer to do so than the TTL, and would not find the record.
 	moved := run("127.0.0.1:2", "sleep", "1000")
+	moved.await("taken")
+	old.signal(syscall.SIGKILL)
 	out := moved.await(": up\n")
 	if n := strings.Count(out, "taken"); n != 1 {
 		t.Errorf("said %d times that the id is taken: %s", n, out)
@@ -591,7 +599,7 @@ func TestLoginWithoutEtcd(t *testing.T) {
 	if code := wrong.wait(); code != 143 {
 		t.Errorf("status %d: %s", code, wrong.output())
 	}
-	if p := as("root:wrong", "--dial-timeout", "1m", "dns", "--listen", freeAddress(t)); p.wait() != 1 {
+	if p := as("root:wrong", "--dial-timeout", "1m", "dns", "--listen", "127.0.0.1:0"); p.wait() != 1 {
 		t.Errorf("dns with a wrong password: %s", p.output())
 	}
 	for name, args := range waiters {
@@ -604,8 +612,8 @@ func TestLoginWithoutEtcd(t *testing.T) {
 	cluster.Members()[0].Kill()
 	p := as("root:root", run...)
 	p.await("began")
-	as("root:root", "dns", "--listen", freeAddress(t)).await("answering for")
-	as("root:root", "agent", "--http", freeAddress(t)).await("127.0.0.1:")
+	as("root:root", "dns", "--listen", "127.0.0.1:0").await("answering for")
+	as("root:root", "agent", "--http", "127.0.0.1:0").await("127.0.0.1:")
 	waiting := make(map[string]*proc)
 	for name, args := range waiters {
 		waiting[name] = as("root:root", append([]string{"--command-timeout", "5m"}, args...)...)
@@ -651,7 +659,7 @@ func TestCommandsOfAUserWait(t *testing.T) {
 		"Snapshot saved": {"snapshot", "save", filepath.Join(t.TempDir(), "saved.db")},
 	}
 	lasting := map[string][]string{"watched": {"watch", "w"}, "svc-1": {"svc", "watch", "s"}}
-	console := []string{"console", "--listen", freeAddress(t)}
+	console := []string{"console", "--listen", "127.0.0.1:0"}
 	ctl(t, endpoint, "--user", "root:root", "put", "says", "OK, says")
 	patient := append([]string{"--dial-timeout", "1m"}, console...) // its login would be later
 	for _, args := range append(slices.Collect(maps.Values(once)), lasting["watched"], lasting["svc-1"], patient) {

@@ -198,8 +198,10 @@ func TestTopOnTerminal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := startOnTerminal(t, width, rows, "--endpoints", endpoint, "top", "--interval", "100ms", "--depth", "20")
 			p.await("leader")
-			ctl(t, endpoint, "put", "some/long/prefix/日本語/キーの名前は二倍の幅を取ります/that/does/not/fit", name)
-			p.await("some/long/prefix")
+			eventually(t, "no change is shown", func() bool { // the watch may begin after the first view
+				ctl(t, endpoint, "put", "some/long/prefix/日本語/キーの名前は二倍の幅を取ります/that/does/not/fit", name)
+				return strings.Contains(p.output(), "some/long/prefix")
+			})
 			end.how(p)
 			out := p.finish(end.code)
 			const enter, leave = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"

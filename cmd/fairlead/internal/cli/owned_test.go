@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
@@ -92,10 +93,13 @@ func TestOwnershipLost(t *testing.T) {
 		"listens": `trap 'echo told; exit 0' TERM; echo started; while :; do sleep 0.05; done`,
 		"deaf":    `trap '' TERM; echo started; while :; do sleep 0.05; done`,
 	} {
-		k := key(t, name)
+		k, grace := key(t, name), patience
+		if name == "deaf" {
+			grace = 200 * time.Millisecond
+		}
 		r := until(c, "started\n", func(string, func()) {
 			c.want("1\n", "del", "--prefix", k)
-		}, "lock", "--grace", "200ms", k, "--", "sh", "-c", program)
+		}, "lock", "--grace", grace.String(), k, "--", "sh", "-c", program)
 		if r.code != command.ExitLost || !strings.Contains(r.err, "ownership is lost") {
 			t.Errorf("%s: %+v", name, r)
 		}

@@ -26,9 +26,11 @@ type writer func([]byte) (int, error)
 
 func (w writer) Write(b []byte) (int, error) { return w(b) }
 
+// startCommand starts a command that runs until the test's end at the latest: patience is for each step of a
+// test, and a command may live through many.
 func startCommand(t *testing.T, c *cmd, args ...string) *background {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithCancel(t.Context())
 	ctx, interrupt := context.WithCancelCause(ctx)
 	b := &background{t: t, interrupt: interrupt, done: make(chan int, 1)}
 	into := func(buf *bytes.Buffer) writer {

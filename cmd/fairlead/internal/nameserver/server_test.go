@@ -183,7 +183,6 @@ func TestEtcd(t *testing.T) {
 	t.Cleanup(stop) // before the Directory ends
 	r := discovery.NewRegistrar(client)
 	t.Cleanup(func() { r.Close() })
-	ctx := clienttest.Within(t, patience)
 	await := func(name string, rcode int, want ...string) {
 		t.Helper()
 		clienttest.Await(t, fmt.Sprint(name, " is ", want), func() bool {
@@ -197,12 +196,12 @@ func TestEtcd(t *testing.T) {
 		})
 	}
 	await("orders", dns.RcodeNameError)
-	a, err := r.Register(ctx,
+	a, err := r.Register(clienttest.Within(t, patience),
 		discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := r.Register(ctx,
+	b, err := r.Register(clienttest.Within(t, patience),
 		discovery.Instance{Service: "orders", ID: "b", Addresses: []string{"10.0.0.2:80"}, Zone: "east"})
 	if err != nil {
 		t.Fatal(err)
@@ -210,12 +209,13 @@ func TestEtcd(t *testing.T) {
 	await("orders", dns.RcodeSuccess, "A 10.0.0.1", "A 10.0.0.2")
 	await("v1.orders", dns.RcodeSuccess, "A 10.0.0.1")
 	await("east.orders", dns.RcodeSuccess, "A 10.0.0.2")
-	if err := a.Update(ctx, func(in *discovery.Instance) { in.State = discovery.Draining }); err != nil {
+	if err := a.Update(clienttest.Within(t, patience),
+		func(in *discovery.Instance) { in.State = discovery.Draining }); err != nil {
 		t.Fatal(err)
 	}
 	await("orders", dns.RcodeSuccess, "A 10.0.0.2")
 	await("v1.orders", dns.RcodeSuccess)
-	if err := a.Close(ctx); err != nil {
+	if err := a.Close(clienttest.Within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 	await("v1.orders", dns.RcodeNameError)
@@ -231,7 +231,7 @@ func TestEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	await("unknown", dns.RcodeNameError)
-	if err := b.Close(ctx); err != nil {
+	if err := b.Close(clienttest.Within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 	await("orders", dns.RcodeNameError)
