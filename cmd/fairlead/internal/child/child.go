@@ -93,6 +93,10 @@ const outputDelay = time.Second
 // pollGroup is how often a group is checked for being empty, of which the system gives no notice.
 const pollGroup = 10 * time.Millisecond
 
+// dieWithin is how long processes may take to end that were killed. They need the processor for it; one that
+// waits for a disk that does not answer cannot be waited for.
+const dieWithin = 5 * time.Second
+
 // Start starts a program; the error is a *StartError.
 func Start(s Spec) (*Child, error) {
 	if err := Find(s.Args[0]); err != nil {
@@ -137,8 +141,8 @@ func (c *Child) Status() Status {
 func (c *Child) Signal(s syscall.Signal) { c.job.signal(c.cmd, s) }
 
 // End sends a signal to the group and waits until all of it has ended; processes left after the
-// grace period are killed. It reports whether that was necessary. A stopped group is continued,
-// since it could not end.
+// grace period are killed, and waited for as well. It reports whether that was necessary. A stopped
+// group is continued, since it could not end.
 func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
 	c.job.end(c.cmd, s)
 	limit := time.NewTimer(grace)
@@ -146,9 +150,10 @@ func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
 	select {
 	case <-c.done:
 	case <-limit.C:
+		killed = true
 		c.Signal(syscall.SIGKILL)
 		<-c.done
-		return true
+		limit.Reset(dieWithin)
 	}
 	poll := time.NewTicker(pollGroup)
 	defer poll.Stop()
@@ -156,9 +161,13 @@ func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
 		select {
 		case <-poll.C:
 		case <-limit.C:
+			if killed {
+				return true
+			}
+			killed = true
 			c.Signal(syscall.SIGKILL)
-			return true
+			limit.Reset(dieWithin)
 		}
 	}
-	return false
+	return killed
 }

@@ -123,6 +123,23 @@ func TestEndStopped(t *testing.T) {
 	c.Signal(syscall.SIGTERM) // the group is empty: nothing happens
 }
 
+// What had to be killed has ended as well when End returns: the caller then lets go of the lock that
+// the program worked under.
+func TestKilledHasEnded(t *testing.T) {
+	for name, then := range map[string]string{"with the program": "", "after the program": "exit 0"} {
+		var out clienttest.Buffer
+		c := script(t, &out, "trap '"+then+`' TERM; for i in 1 2 3 4 5; do for j in 1 2 3 4 5; do
+			sh -c "trap '' TERM; echo began; while :; do sleep 0.02; done" & done; done; while :; do sleep 0.02; done`)
+		await(t, "it does not begin", func() bool { return strings.Count(out.String(), "began") == 25 })
+		if !c.End(syscall.SIGTERM, 100*time.Millisecond) {
+			t.Errorf("%s: it was not killed", name)
+		}
+		if err := syscall.Kill(-c.cmd.Process.Pid, 0); err != syscall.ESRCH {
+			t.Errorf("%s: processes are left: %v", name, err)
+		}
+	}
+}
+
 // The end of a program is seen although another process keeps its output open.
 func TestOutputKeptOpen(t *testing.T) {
 	var out clienttest.Buffer
