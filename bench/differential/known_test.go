@@ -95,7 +95,8 @@ func TestKnown(t *testing.T) {
 				{
 					Call: "Delete",
 					Key:  "a",
-					Ctx:  script.Context{Kind: "timeout", After: 50 * time.Millisecond, RequireLeader: true},
+					// The official client needs time for the server's refusal.
+					Ctx: script.Context{Kind: "timeout", After: 2 * time.Second, RequireLeader: true},
 				},
 			},
 		},
