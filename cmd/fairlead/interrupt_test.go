@@ -151,8 +151,8 @@ func TestInterruptedFollowers(t *testing.T) {
 	)
 	p.interrupt()
 
-	// While the command waits for an answer. Each has a way of its own: the last bytes of another one would
-	// count as its question, and it would get the signal before it handles signals.
+	// While the command waits for an answer. Each has a way of its own: the last bytes of another
+	// one would count as its question, and it would get the signal before it handles signals.
 	for _, args := range []string{
 		"defrag", "get k", "compaction 1", "history k", "doctor", "member list", "snapshot save /nosuch/x",
 	} {

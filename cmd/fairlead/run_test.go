@@ -52,8 +52,8 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// supervisors returns the commands that run a program, without the program. Programs have plenty of time to
-// end after a signal.
+// supervisors returns the commands that run a program, without the program. Programs have plenty
+// of time to end after a signal.
 func supervisors(endpoint string) map[string][]string { return supervisorsWith(endpoint, patience) }
 
 // supervisorsWith returns them with a time after which they kill the program.
@@ -242,7 +242,8 @@ func TestRunMovedProcess(t *testing.T) {
 	if code := short.wait(); code != 5 {
 		t.Errorf("one that ends while it waits: status %d: %s", code, short.output())
 	}
-	// The new one begins first: it might take longer to do so than the TTL, and would not find the record.
+	// The new one begins first: it might take longer to do so than the TTL, and would not find the
+	// record.
 	moved := run("127.0.0.1:2", "sleep", "1000")
 	moved.await("taken")
 	old.signal(syscall.SIGKILL)

@@ -93,8 +93,8 @@ const outputDelay = time.Second
 // pollGroup is how often a group is checked for being empty, of which the system gives no notice.
 const pollGroup = 10 * time.Millisecond
 
-// dieWithin is how long processes may take to end that were killed. They need the processor for it; one that
-// waits for a disk that does not answer cannot be waited for.
+// dieWithin is how long processes may take to end that were killed. They need the processor for
+// it; one that waits for a disk that does not answer cannot be waited for.
 const dieWithin = 5 * time.Second
 
 // Start starts a program; the error is a *StartError.

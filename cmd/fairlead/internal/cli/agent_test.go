@@ -20,8 +20,8 @@ import (
 // An agent answers by DNS about an instance that was registered over its socket; it ends with
 // status 0.
 func TestAgent(t *testing.T) {
-	// A server of its own: the record's lease outlives the agent, and its end would change the shared server's
-	// revision while another test compares what we print of it with what etcdctl prints.
+	// A server of its own: the record's lease outlives the agent, and its end would change the
+	// shared server's revision while another test compares what we print with what etcdctl prints.
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]}
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))
 	dir := t.TempDir()

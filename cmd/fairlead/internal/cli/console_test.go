@@ -291,8 +291,8 @@ func TestConsoleAuditLog(t *testing.T) {
 
 func TestConsoleTakesAFreePort(t *testing.T) {
 	c := shared(t)
-	// "fairlead dev" in the tests of another package may have the port, and leave it at any time. A program
-	// that has it for longer keeps it.
+	// "fairlead dev" in the tests of another package may have the port, and leave it at any time. A
+	// program that has it for longer keeps it.
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	l, err := net.Listen("tcp", local.ConsoleAddress)

@@ -26,8 +26,8 @@ type writer func([]byte) (int, error)
 
 func (w writer) Write(b []byte) (int, error) { return w(b) }
 
-// startCommand starts a command that runs until the test's end at the latest: patience is for each step of a
-// test, and a command may live through many.
+// startCommand starts a command that runs until the test's end at the latest: patience is for each
+// step of a test, and a command may live through many.
 func startCommand(t *testing.T, c *cmd, args ...string) *background {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
