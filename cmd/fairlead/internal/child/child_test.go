@@ -123,8 +123,8 @@ func TestEndStopped(t *testing.T) {
 	c.Signal(syscall.SIGTERM) // the group is empty: nothing happens
 }
 
-// What had to be killed has ended as well when End returns: the caller then lets go of the lock that
-// the program worked under.
+// What had to be killed has ended as well when End returns: the caller then lets go of the lock
+// that the program worked under.
 func TestKilledHasEnded(t *testing.T) {
 	for name, then := range map[string]string{"with the program": "", "after the program": "exit 0"} {
 		var out clienttest.Buffer
