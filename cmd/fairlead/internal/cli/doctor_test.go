@@ -24,7 +24,7 @@ func TestDoctor(t *testing.T) {
 	c.wantFailure(command.ExitUsage, "--period", "doctor", "--period", "-1s")
 	c.wantFailure(command.ExitUsage, "--json", "doctor", "--json", "-o", "json")
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
-	m := cl.Members()[1]
+	m := cl.Followers(t)[0] // an election may take longer than doctor waits for a read
 	id, err := m.ID(t.Context())
 	if err != nil {
 		t.Fatal(err)
