@@ -24,10 +24,9 @@ import (
 const (
 	// markEvery is how often a cache makes a mark.
 	markEvery = time.Second
-	// markTry bounds the read: long enough for any link.
-	markTry = 10 * time.Second
-	// marksAtOnce is how many may be under way.
-	marksAtOnce = 8
+	// markTry bounds the read, and by that how many are under way. Its answer is a mark however late
+	// it comes, and over a link that is full it comes as late as the events do.
+	markTry = time.Minute
 	// quietFor is how long a watch has to say nothing where servers do not say how far they are.
 	quietFor = time.Second
 	// marksMost bounds the marks of a copy. Of more, every second one is dropped.
@@ -146,19 +145,12 @@ func (c *Cache) mark(m mark) bool {
 func (c *Cache) keepMarking(ctx context.Context) {
 	var under sync.WaitGroup
 	defer under.Wait()
-	free := make(chan struct{}, marksAtOnce)
 	for turn := 0; backoff.Sleep(ctx, markEvery-c.sinceMark()) == nil; turn++ {
 		if c.sinceMark() < markEvery {
 			continue // a user's read has made one
 		}
 		c.marking.Store(int64(time.Since(c.epoch)))
-		select {
-		case free <- struct{}{}:
-		default:
-			continue
-		}
 		under.Go(func() {
-			defer func() { <-free }()
 			for i := range c.feeds {
 				if c.feeds[(turn+i)%len(c.feeds)].makeMark(ctx) {
 					break

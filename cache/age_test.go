@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -167,8 +168,8 @@ func (tr *truth) check(t *testing.T, ca *Cache, key string) (age, behind time.Du
 	return age, behind
 }
 
-// TestAgeOfACopyThatFallsBehind: over a link for half of what is written, however fast the machine
-// writes, and afterwards.
+// TestAgeOfACopyThatFallsBehind: over a link for a third of what is written, however fast the
+// machine writes, and afterwards. In the end answers take 20 s.
 func TestAgeOfACopyThatFallsBehind(t *testing.T) {
 	for _, elsewhere := range []bool{false, true} {
 		t.Run(fmt.Sprintf("elsewhere=%v", elsewhere), func(t *testing.T) {
@@ -181,7 +182,7 @@ func TestAgeOfACopyThatFallsBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer ca.Close()
-			ctx := clienttest.Within(t, 3*clienttest.Long)
+			ctx := clienttest.Within(t, 5*clienttest.Long)
 			if err := ca.WaitReady(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -196,7 +197,7 @@ func TestAgeOfACopyThatFallsBehind(t *testing.T) {
 			}
 			began := time.Now()
 			clienttest.Await(t, "the pace of writes", func() bool { return tr.written() >= 50 })
-			m.Proxy().Throttle(int(size * 50 / time.Since(began).Seconds() / 2))
+			m.Proxy().Throttle(int(size * 50 / time.Since(began).Seconds() / 3))
 			var most, mostAge time.Duration
 			look := func() bool {
 				age, behind := tr.check(t, ca, "p/k")
@@ -209,7 +210,11 @@ func TestAgeOfACopyThatFallsBehind(t *testing.T) {
 				time.Sleep(10 * time.Millisecond) // the pace of the samples
 			}
 			wg.Wait()
-			clienttest.Await(t, "the copy has everything and says so", look)
+			for !look() { // far longer than a step: all that was written has to come first
+				if backoff.Sleep(ctx, 10*time.Millisecond) != nil {
+					t.Fatal("the copy never had everything and said so")
+				}
+			}
 			if most < time.Second {
 				t.Errorf("the copy was never far behind: %v", most)
 			}
