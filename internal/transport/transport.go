@@ -165,6 +165,29 @@ func (t *trackedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// refusalWithin bounds the look for an alert that has arrived already.
+const refusalWithin = 100 * time.Millisecond
+
+// Write looks for the server's reason if it fails. A server that refuses the client's certificate
+// sends an alert and closes. If this process was held up meanwhile, gRPC's first write fails before
+// gRPC has read the alert, and gRPC would close the connection with "broken pipe".
+func (t *trackedConn) Write(b []byte) (int, error) {
+	n, err := t.Conn.Write(b)
+	if err == nil || !t.secure || t.started.Load() {
+		return n, err
+	}
+	if t.Conn.SetReadDeadline(time.Now().Add(refusalWithin)) != nil {
+		return n, err
+	}
+	// What it may read instead is of no use: the connection is over. A read under way meets the
+	// same alert.
+	if _, reason := t.Conn.Read(make([]byte, 1)); isAlert(reason) {
+		t.peer.ConnFailed(reason, true)
+		return n, reason
+	}
+	return n, err
+}
+
 // Errors that say what answered instead of an etcd server.
 var (
 	ErrPlainHTTP = errors.New("not an etcd server: it answers in plain HTTP/1")

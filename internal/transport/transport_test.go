@@ -182,6 +182,53 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
+// TestRefusalIsSeenByAWrite: a server refuses the client's certificate after the handshake, which is
+// over for the client. The server's reason is found also if a write fails before a read.
+func TestRefusalIsSeenByAWrite(t *testing.T) {
+	ca := etcdtest.NewTLS(t)
+	pair, err := tls.LoadX509KeyPair(ca.CertFile, ca.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	refused := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			s := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}
+			err = tls.Server(c, s).Handshake()
+			c.Close()
+		}
+		refused <- err
+	}()
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	cfg := ca.ClientConfig(t)
+	cfg.Certificates, cfg.ServerName = nil, "localhost"
+	secure := tls.Client(raw, cfg)
+	if err := secure.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if <-refused == nil {
+		t.Fatal("the server does not refuse")
+	}
+	p := &peer{}
+	c := &trackedConn{Conn: secure, peer: p, secure: true}
+	for err = nil; err == nil; { // the first one may still be taken by the kernel
+		_, err = c.Write([]byte("PRI * HTTP/2.0"))
+	}
+	if !isAlert(err) || p.wrong != 1 {
+		t.Errorf("%v, reported %d times", err, p.wrong)
+	}
+}
+
 func TestUseTLS(t *testing.T) {
 	for raw, want := range map[string][2]bool{
 		"a:1": {false, true}, "http://a:1": {false, false}, "https://a:1": {true, true},
