@@ -248,7 +248,7 @@ func TestSnapshotReadTooLate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx := ctxFor(t, time.Second)
+	ctx := ctxFor(t, 3*time.Second)
 	r, err := c.Snapshot(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -170,11 +170,11 @@ func TestReadingPastTheContextsEnd(t *testing.T) {
 				return ctx, cancel, context.Canceled
 			},
 			"deadline": func() (context.Context, context.CancelFunc, error) {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 				return ctx, cancel, context.DeadlineExceeded
 			},
 			"deadline noticed late": func() (context.Context, context.CancelFunc, error) {
-				ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+				ctx, cancel := context.WithTimeout(context.Background(), 3500*time.Millisecond)
 				return hasty{ctx, 500 * time.Millisecond}, cancel, context.DeadlineExceeded
 			},
 		} {

@@ -227,9 +227,8 @@ func TestKeepAliveUnread(t *testing.T) {
 		}
 		stop()
 	}
-	if len(ch) != cap(ch) {
-		t.Errorf("the channel has %d of %d answers", len(ch), cap(ch))
-	}
+	// The oldest one may just be making room for the latest.
+	await(t, "the channel is full", func() bool { return len(ch) == cap(ch) })
 	if r, err := c.TimeToLive(ctx, g.ID); err != nil || r.TTL <= 0 {
 		t.Errorf("a lease whose channel is not read: %+v, %v", r, err)
 	}
