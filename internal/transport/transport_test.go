@@ -182,8 +182,8 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// TestRefusalIsSeenByAWrite: a server refuses the client's certificate after the handshake, which is
-// over for the client. The server's reason is found also if a write fails before a read.
+// TestRefusalIsSeenByAWrite: a server refuses the client's certificate after the handshake, which
+// is over for the client. The server's reason is found also if a write fails before a read.
 func TestRefusalIsSeenByAWrite(t *testing.T) {
 	ca := etcdtest.NewTLS(t)
 	pair, err := tls.LoadX509KeyPair(ca.CertFile, ca.KeyFile)
