@@ -230,6 +230,19 @@ func (s *striker) heal(ctx context.Context) error {
 	return errors.Join(err, s.cluster.WaitHealthy(ctx))
 }
 
+// makeUp does once what operators have tried in vain each time, while members were down, and what a
+// checker needs at least once.
+func (s *striker) makeUp(ctx context.Context) {
+	for i, k := range []schedule.Kind{schedule.Compact, schedule.DeleteKey, schedule.Revoke} {
+		s.mu.Lock()
+		vain := s.counts[k] == 0 && s.refused[k] > 0
+		s.mu.Unlock()
+		if vain {
+			s.operate(ctx, schedule.Fault{Kind: k, Keep: 10, Pick: i})
+		}
+	}
+}
+
 func (s *striker) touch(t history.Touch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

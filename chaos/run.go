@@ -277,6 +277,7 @@ func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.
 	if b := s.restored; b != nil {
 		pause(ctx, b.Settled-s.clock.Now())
 	}
+	s.makeUp(ctx)
 	r.healed = s.clock.Now()
 	for _, w := range c.workers {
 		w.after.healed.Store(true)
