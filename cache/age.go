@@ -24,8 +24,8 @@ import (
 const (
 	// markEvery is how often a cache makes a mark.
 	markEvery = time.Second
-	// markTry bounds the read, and by that how many are under way. Its answer is a mark however late
-	// it comes, and over a link that is full it comes as late as the events do.
+	// markTry bounds the read, and by that how many are under way. Its answer is a mark however
+	// late it comes, and over a link that is full it comes as late as the events do.
 	markTry = time.Minute
 	// quietFor is how long a watch has to say nothing where servers do not say how far they are.
 	quietFor = time.Second

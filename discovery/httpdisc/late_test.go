@@ -69,8 +69,8 @@ func TestRequestIsTheCallersAgain(t *testing.T) {
 	}
 }
 
-// holding holds up one request for /first before it is sent, even if its context ends. A hedge of an
-// earlier request may come just then.
+// holding holds up one request for /first before it is sent, even if its context ends. A hedge of
+// an earlier request may come just then.
 type holding struct {
 	next    atomic.Bool
 	reached chan *http.Request

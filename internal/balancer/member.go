@@ -82,7 +82,9 @@ type Member struct {
 	diagnosed int64        // Set.now of the last look at why it closes connections; 0: never
 }
 
-// conns are all connections of m.
+// conns are all connections of m. It is not inlined: its copies made programs larger.
+//
+//go:noinline
 func (m *Member) conns() []*conn {
 	list := make([]*conn, 0, 3+len(m.retired))
 	for _, c := range []*conn{m.conn, m.next, m.bulk} {

@@ -173,17 +173,14 @@ const refusalWithin = 100 * time.Millisecond
 // gRPC has read the alert, and gRPC would close the connection with "broken pipe".
 func (t *trackedConn) Write(b []byte) (int, error) {
 	n, err := t.Conn.Write(b)
-	if err == nil || !t.secure || t.started.Load() {
-		return n, err
-	}
-	if t.Conn.SetReadDeadline(time.Now().Add(refusalWithin)) != nil {
-		return n, err
-	}
-	// What it may read instead is of no use: the connection is over. A read under way meets the
-	// same alert.
-	if _, reason := t.Conn.Read(make([]byte, 1)); isAlert(reason) {
-		t.peer.ConnFailed(reason, true)
-		return n, reason
+	if err != nil && t.secure && !t.started.Load() {
+		_ = t.SetReadDeadline(time.Now().Add(refusalWithin)) // if it is closed, Read says so at once
+		// What it may read instead is of no use: the connection is over. A read under way meets the
+		// same alert.
+		var first [9]byte
+		if _, reason := t.Read(first[:]); isAlert(reason) {
+			err = reason
+		}
 	}
 	return n, err
 }
