@@ -89,8 +89,8 @@ func TestRequestIsTheCallersAgain(t *testing.T) {
 	}
 }
 
-// credentials hold up one call with a callerKey before it is sent, even if its context ends. A hedge
-// of an earlier call may come just then.
+// credentials hold up one call with a callerKey before it is sent, even if its context ends. A
+// hedge of an earlier call may come just then.
 type credentials struct {
 	next          atomic.Bool
 	reached, open chan struct{}
