@@ -148,7 +148,8 @@ func TestOrphanedSessionEndsWithItsLease(t *testing.T) {
 func TestOrphanedLeaseRenewedElsewhere(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
-	s := session(t, c, concurrency.WithTTL(2))
+	const ttl = 4 // longer than a busy machine stands still
+	s := session(t, c, concurrency.WithTTL(ttl))
 	keeper := session(t, c, concurrency.WithLease(s.Lease()))
 	s.Orphan()
 	m := concurrency.NewMutex(s, t.Name())
@@ -158,7 +159,7 @@ func TestOrphanedLeaseRenewedElsewhere(t *testing.T) {
 	select {
 	case <-m.Context().Done():
 		t.Fatalf("the ownership ended: %v", context.Cause(m.Context()))
-	case <-time.After(5 * time.Second):
+	case <-time.After(2 * ttl * time.Second):
 	}
 	if err := keeper.Close(); err != nil {
 		t.Fatal(err)

@@ -149,7 +149,7 @@ func TestLockOfALowerHistory(t *testing.T) {
 	ok(t, "New", err)
 	t.Cleanup(func() { c.Close() })
 	ctx := clienttest.Within(t, 3*clienttest.Long)
-	s, err := concurrency.NewSession(c, concurrency.WithTTL(6))
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(30))
 	ok(t, "NewSession", err)
 	direct := clienttest.Dial(t, cluster.Members()[0].Direct)
 	released := concurrency.NewMutex(s, "lower/released")
@@ -172,7 +172,7 @@ func TestLockOfALowerHistory(t *testing.T) {
 		r, err := direct.Get(ctx, releasedKey)
 		return err == nil && len(r.Kvs) == 0
 	})
-	other, err := concurrency.NewSession(direct, concurrency.WithTTL(6), concurrency.WithLease(s.Lease()))
+	other, err := concurrency.NewSession(direct, concurrency.WithTTL(30), concurrency.WithLease(s.Lease()))
 	ok(t, "NewSession", err)
 	held := concurrency.NewMutex(other, "lower/lock")
 	ok(t, "Lock of the other session", held.Lock(ctx))
@@ -216,7 +216,7 @@ func TestReleasedOverARestoreByALimitedUser(t *testing.T) {
 		return c
 	}
 	c := login("owner", cluster.Endpoints()[0])
-	s, err := concurrency.NewSession(c, concurrency.WithTTL(9))
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(30))
 	ok(t, "NewSession", err)
 	kept := concurrency.NewMutex(s, "lock/kept")
 	ok(t, "Lock", kept.Lock(ctx))
