@@ -211,7 +211,7 @@ func TestLinearizableReadsSeeAcknowledgedWrites(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	kv := batch.NewKV(c, batch.WithWrites())
-	ctx := clienttest.Within(t, clienttest.Long)
+	ctx := clienttest.Within(t, 3*clienttest.Long)
 	const writes, readers = 200, 64
 	var acked atomic.Int64 // the revision of the latest acknowledged write
 	var over atomic.Bool

@@ -228,7 +228,7 @@ func TestSourceRestoredRenamed(t *testing.T) {
 		from.Endpoints()...), clienttest.Dial(
 		t,
 		etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
-	ctx := clienttest.Within(t, clienttest.Long)
+	ctx := clienttest.Within(t, 4*clienttest.Long)
 	r := start(t, source, target)
 	r.reach(put(t, source, "kept", "1"))
 	snapshot, err := source.SnapshotWithVersion(ctx)

@@ -71,7 +71,7 @@ func TestLeaseInItsLastSecond(t *testing.T) {
 func TestLeases(t *testing.T) {
 	source := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
-	const ttl = 3
+	const ttl = 5
 	kept, moved, short := grant(t, source, ttl), grant(t, source, 60), grant(t, source, ttl)
 	renewals, err := source.KeepAlive(clienttest.Within(t, 4*clienttest.Long), kept)
 	if err != nil {

@@ -33,7 +33,7 @@ func TestCallsAreSpreadOverTheEndpoints(t *testing.T) {
 	s.remove("one")
 	spread(t, cc, two, three)
 
-	lease, err := c.Grant(within(t), 1)
+	lease, err := c.Grant(within(t), 5) // calls reach it before that is over
 	clienttest.OK(t, "Grant", err)
 	s.add("one", one, nil, clientv3.WithLease(lease.ID))
 	spread(t, cc, one, two, three)
