@@ -72,7 +72,7 @@ func TestLeases(t *testing.T) {
 	source := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	const ttl = 5
-	kept, moved, short := grant(t, source, ttl), grant(t, source, 60), grant(t, source, ttl)
+	kept, moved := grant(t, source, ttl), grant(t, source, 60)
 	renewals, err := source.KeepAlive(clienttest.Within(t, 4*clienttest.Long), kept)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +82,7 @@ func TestLeases(t *testing.T) {
 	rev := put(t, source, "moved", "", clientv3.WithLease(kept))
 	r := start(t, source, target, mirror.WithLeases())
 	r.reach(rev)
+	short := grant(t, source, ttl)
 	put(t, source, "short", "", clientv3.WithLease(short))
 	put(t, source, "moved", "", clientv3.WithLease(moved))
 	r.reach(put(t, source, "detached", ""))

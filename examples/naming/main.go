@@ -101,7 +101,7 @@ func run() error {
 		return err
 	}
 	c.await("B is registered too", "A B")
-	lease, err := cli.Grant(cli.Ctx(), 1)
+	lease, err := cli.Grant(cli.Ctx(), 5)
 	if err != nil {
 		return err
 	}
