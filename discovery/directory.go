@@ -118,7 +118,9 @@ const DefaultReturnHold = DefaultTTL * time.Second
 // was draining is not held.
 //
 // In the five minutes after an election an instance that vanishes stays for 2 s too, unless d is 0:
-// a leader that stood still may have revoked the lease of a living one. The view is not stale then.
+// a leader that stood still may have revoked the lease of a living one. It stays longer while
+// others come back, and while etcd has no leader, and for 4 s after that. The view is not stale
+// then.
 //
 // If a restored etcd has an older record of an instance, with other addresses, an earlier run of it
 // is there again until its lease ends, and the present one can register only then. The view has

@@ -351,7 +351,7 @@ func (f *feed) askTerm() {
 	defer cancel()
 	r, err := f.cluster.client.Get(ctx, f.prefix)
 	if err != nil || f.guard.leaderless {
-		f.guard.wait(time.Now())
+		f.guard.wait(time.Now(), electedHold)
 	}
 	if f.guard.leaderless = err != nil; err == nil {
 		f.guard.saw(r.Header.GetRaftTerm(), time.Now())

@@ -67,13 +67,17 @@ func (g *guard) restored(now time.Time) { g.until = later(g.until, now.Add(g.hol
 const (
 	thawFor  = 5 * time.Minute // how long after an election that is expected
 	thawHold = 2 * time.Second // for how long a vanished instance is kept then
+
+	// electedHold is for how long they are kept after a time without a leader. An owner gives up a
+	// request that etcd lost at that time after 3 s, and makes another.
+	electedHold = 4 * time.Second
 )
 
 // saw notes the raft term of an answer.
 func (g *guard) saw(term uint64, now time.Time) {
 	if term > g.term && g.term > 0 {
 		g.elected = now
-		g.wait(now) // etcd could not take their records meanwhile
+		g.wait(now, electedHold) // etcd could not take their records meanwhile
 	}
 	g.term = term
 }
@@ -147,14 +151,14 @@ func (g *guard) registered(key string, now time.Time) (was bool) {
 		g.until = earlier(later(g.until, now.Add(g.hold/2)), g.returned.Add(returnLimit*g.hold))
 		return true
 	case kept && why == thawed:
-		g.wait(now)
+		g.wait(now, thawHold)
 	}
 	return false
 }
 
 // wait gives those more time to come back that an old leader may have taken along.
-func (g *guard) wait(now time.Time) {
-	g.coming = earlier(now.Add(thawHold), g.burst.Add(returnLimit*g.hold))
+func (g *guard) wait(now time.Time, more time.Duration) {
+	g.coming = later(g.coming, earlier(now.Add(more), g.burst.Add(returnLimit*g.hold)))
 }
 
 func later(a, b time.Time) time.Time {

@@ -83,10 +83,10 @@ func TestVanishedInstancesAreKeptSoonAfterAnElection(t *testing.T) {
 		t.Error("an instance that came back counts as held")
 	}
 	g.saw(9, at(4))
-	if due := g.due(at(5.9)); len(due) > 0 {
+	if due := g.due(at(7.9)); len(due) > 0 {
 		t.Errorf("%v", due)
 	}
-	due := g.due(at(6))
+	due := g.due(at(8))
 	if slices.Sort(due); !slices.Equal(due, []string{"b", "c"}) {
 		t.Errorf("%v", due)
 	}
