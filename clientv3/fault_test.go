@@ -123,9 +123,7 @@ func TestFrozenMember(t *testing.T) {
 			for range 6 {
 				watches = append(watches, c.Watch(ctxFor(t, 2*long), "watched"))
 			}
-			// An election takes up to 2 s, twice that if the votes are split, and up to a third of
-			// the TTL has passed before.
-			g, err := c.Grant(ctxFor(t, long), 8)
+			g, err := c.Grant(ctxFor(t, long), 5)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -71,16 +71,22 @@ func frozen(t *testing.T) (*etcdtest.Member, *concurrency.Session, func()) {
 // returns asserts that f ends soon after its context does, with its error.
 func returns(t *testing.T, what string, f func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	returnsAfter(t, what, 300*time.Millisecond, f)
+}
+
+// returnsAfter is returns with a context for a time, in which f does what it can.
+func returnsAfter(t *testing.T, what string, limit time.Duration, f func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	began := time.Now()
 	if err := f(ctx); err != context.DeadlineExceeded {
 		t.Errorf("%s: %v", what, err)
 	}
-	if d := time.Since(began); d > 300*time.Millisecond+soon {
+	if d := time.Since(began); d > limit+soon {
 		t.Errorf("%s returned after %v", what, d)
 	} else {
-		t.Logf("%s returned %v after its context's end", what, d-300*time.Millisecond)
+		t.Logf("%s returned %v after its context's end", what, d-limit)
 	}
 }
 

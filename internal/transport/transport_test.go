@@ -219,6 +219,9 @@ func TestRefusalIsSeenByAWrite(t *testing.T) {
 	if <-refused == nil {
 		t.Fatal("the server does not refuse")
 	}
+	if err := secure.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	p := &peer{}
 	c := &trackedConn{Conn: secure, peer: p, secure: true}
 	for err = nil; err == nil; { // the first one may still be taken by the kernel

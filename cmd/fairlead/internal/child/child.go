@@ -147,13 +147,16 @@ func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
 	c.job.end(c.cmd, s)
 	limit := time.NewTimer(grace)
 	defer limit.Stop()
+	kill := func() {
+		killed = true
+		c.Signal(syscall.SIGKILL)
+		limit.Reset(dieWithin)
+	}
 	select {
 	case <-c.done:
 	case <-limit.C:
-		killed = true
-		c.Signal(syscall.SIGKILL)
+		kill()
 		<-c.done
-		limit.Reset(dieWithin)
 	}
 	poll := time.NewTicker(pollGroup)
 	defer poll.Stop()
@@ -164,9 +167,7 @@ func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
 			if killed {
 				return true
 			}
-			killed = true
-			c.Signal(syscall.SIGKILL)
-			limit.Reset(dieWithin)
+			kill()
 		}
 	}
 	return killed
