@@ -1,8 +1,11 @@
 package concurrency
 
 import (
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -397,99 +400,142 @@ func (w *world) settle() {
 // state differs for worlds that can go on differently. Counters of inputs matter only relative to
 // each other.
 func (w *world) state() string {
+	var s []byte
+	add := func(values ...any) {
+		for _, v := range values {
+			switch v := v.(type) {
+			case int:
+				s = binary.AppendVarint(s, int64(v))
+			case int64:
+				s = binary.AppendVarint(s, v)
+			case byte:
+				s = append(s, v)
+			case bool:
+				s = strconv.AppendBool(s, v)
+			default:
+				panic(fmt.Sprintf("a state of type %T", v))
+			}
+		}
+	}
+	requests := func(list ...*request) {
+		for _, r := range list {
+			if add(r != nil); r != nil {
+				add(r.what, r.rev, r.executed, r.denied, r.at, r.created, r.lease, r.was)
+			}
+		}
+	}
 	k := w.core
 	asked := k.inputs
 	if w.read != nil {
 		asked = w.read.asked
 	}
-	s := fmt.Sprint(
-		k.calls,
-		k.doubts,
-		k.going,
-		k.goingAt <= asked,
-		k.releasing,
-		k.failed,
-		k.dead,
-		k.sure,
-		k.there,
-		k.seen,
-		k.stale <= asked,
-		w.deletes,
-		w.takes,
-		w.denials,
-		w.breaks,
-		w.compacts,
-		w.timeouts,
-		w.next,
-		w.rev,
-		w.created,
-		w.compacted,
-		w.lease,
-		w.denied,
-		w.given,
-	)
-	one := func(r *request) {
-		if r != nil {
-			s += fmt.Sprint("/", r.what, r.rev, r.executed, r.denied, r.at, r.created, r.lease, r.was)
-		}
+	add(k.calls, k.doubts, k.going, k.goingAt <= asked, k.releasing, k.failed, k.dead, k.sure, k.there, k.seen,
+		k.stale <= asked, w.deletes, w.takes, w.denials, w.breaks, w.compacts, w.timeouts, w.next, w.rev,
+		w.created, w.compacted, w.lease, w.denied)
+	for rev := range w.rev + 1 {
+		add(w.given[rev])
 	}
+	add(len(k.holds))
 	for _, h := range k.holds {
-		s += fmt.Sprint("|", h.rev, h.at, h.since <= asked, h.young)
+		add(h.rev, h.at, h.since <= asked, h.young)
 	}
 	for _, a := range w.calls {
-		s += fmt.Sprint(";", a.at)
+		add(int(a.at), a.hold != nil)
 		if a.hold != nil {
-			s += fmt.Sprint(a.hold.rev, a.hold.end)
+			add(a.hold.rev, int(a.hold.end))
 		}
 		if a.at == asking || a.at == releasing {
-			one(a.req)
-			s += fmt.Sprint(a.asked <= k.deadAt)
+			requests(a.req)
+			add(a.asked <= k.deadAt)
 		}
 	}
-	for _, r := range append([]*request{w.read, nil, w.remove}, w.late...) {
-		s += "+"
-		one(r)
+	requests(w.read, w.remove)
+	add(len(w.late))
+	requests(w.late...)
+	if add(w.watch != nil); w.watch != nil {
+		add(w.watch.puts)
 	}
-	if w.watch != nil {
-		s += fmt.Sprint("w", w.watch.puts)
+	for _, c := range w.history {
+		add(c.at, c.created, c.lease, c.deleted)
 	}
-	return s + fmt.Sprint(w.history)
+	return string(s)
 }
 
-// explore tries all interleavings of a plan. Each has a new world, since its moves change it.
+// clone is a world that goes on from here without changing w.
+func (w *world) clone() *world {
+	c := *w
+	holds := map[*hold]*hold{nil: nil}
+	copied := func(h *hold) *hold {
+		if _, ok := holds[h]; !ok {
+			k := *h
+			holds[h] = &k
+		}
+		return holds[h]
+	}
+	request := func(r *request) *request {
+		if r == nil {
+			return nil
+		}
+		k := *r
+		return &k
+	}
+	c.core.holds, c.core.ended, c.calls, c.late = nil, nil, nil, nil
+	for _, h := range w.core.holds {
+		c.core.holds = append(c.core.holds, copied(h))
+	}
+	for _, h := range w.core.ended {
+		c.core.ended = append(c.core.ended, copied(h))
+	}
+	for _, a := range w.calls {
+		k := *a
+		k.req, k.hold = request(a.req), copied(a.hold)
+		c.calls = append(c.calls, &k)
+	}
+	for _, r := range w.late {
+		c.late = append(c.late, request(r))
+	}
+	c.read, c.remove = request(w.read), request(w.remove)
+	if w.watch != nil {
+		k := *w.watch
+		c.watch = &k
+	}
+	c.history, c.given = slices.Clone(w.history), maps.Clone(w.given)
+	return &c
+}
+
+// explore tries all interleavings of a plan.
 func explore(t *testing.T, p plan) {
 	seen := map[string]bool{}
 	var path []int
-	var from func() bool
-	from = func() bool {
-		w := newWorld(p)
-		for _, i := range path {
-			w.moves(false)[i]()
-			w.moved()
-		}
+	var from func(w *world) bool
+	from = func(w *world) bool {
 		state := w.state()
 		if w.err == "" && seen[state] {
 			return true
 		}
 		seen[state] = true
 		n := len(w.moves(false))
-		if w.err == "" {
-			w.settle()
+		end := w.clone()
+		if end.err == "" {
+			end.settle()
 		}
-		if w.err != "" {
-			t.Errorf("after the moves %v: %s", path, w.err)
-			w := newWorld(p)
+		if end.err != "" {
+			t.Errorf("after the moves %v: %s", path, end.err)
+			again := newWorld(p)
 			for _, i := range path {
-				w.moves(false)[i]()
-				w.moved()
-				t.Log(i, w.state())
+				again.moves(false)[i]()
+				again.moved()
+				t.Logf("%d: core %+v, server at %d, its key of %d", i, again.core, again.rev, again.created)
 			}
-			t.Logf("%+v", w.core)
+			t.Logf("at the end: %+v", end.core)
 			return false
 		}
 		for i := range n {
+			to := w.clone()
+			to.moves(false)[i]()
+			to.moved()
 			path = append(path, i)
-			ok := from()
+			ok := from(to)
 			path = path[:len(path)-1]
 			if !ok {
 				return false
@@ -497,7 +543,7 @@ func explore(t *testing.T, p plan) {
 		}
 		return true
 	}
-	from()
+	from(newWorld(p))
 	t.Logf("%d states", len(seen))
 }
 
