@@ -72,10 +72,10 @@ func CompareForwarding(dir, module string, pairs []Pair) ([]string, error) {
 
 // load returns the packages as they are found from a directory, by path.
 func load(dir string, paths []string) (map[string]*types.Package, error) {
+	// What the compiler exports is enough. The sources of all that is imported would take a minute.
 	cfg := &packages.Config{
-		Dir: dir,
-		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps |
-			packages.NeedSyntax | packages.NeedTypesInfo,
+		Dir:  dir,
+		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedExportFile,
 	}
 	list, err := packages.Load(cfg, paths...)
 	if err != nil {
