@@ -151,6 +151,51 @@ func TestRepetitionsEndWithTheContext(t *testing.T) {
 	}
 }
 
+// TestLagsNowAndThen: each of many reads meets a member that lags, while another has the revision.
+// They are no tries of one operation.
+func TestLagsNowAndThen(t *testing.T) {
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
+	ctx := clienttest.Within(t, clienttest.Long)
+	r, err := c.Put(ctx, "lags", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev := r.Header.Revision
+	s := &scripted{revs: []int64{rev}}
+	for range 20 {
+		s.revs = append(s.revs, rev-1, rev)
+	}
+	kv := ordering.NewKV(s, ordering.NewOrderViolationSwitchEndpointClosure(c))
+	for n := range 21 {
+		if _, err := kv.Get(ctx, "lags"); err != nil {
+			t.Fatalf("read %d: %v", n, err)
+		}
+	}
+}
+
+// TestSilentMembersAreGivenUp: that a silent member may have the revision is believed five times at
+// most; once the client knows that it is silent, not any more.
+func TestSilentMembersAreGivenUp(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{})
+	c := clienttest.Dial(t, cl.Endpoints()...)
+	if err := cl.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	s := &scripted{revs: []int64{10, 5}}
+	kv := ordering.NewKV(s, ordering.NewOrderViolationSwitchEndpointClosure(c))
+	ctx := clienttest.Within(t, clienttest.Long)
+	if _, err := kv.Get(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		before := s.calls.Load()
+		_, err := kv.Get(ctx, "k")
+		if tries := s.calls.Load() - before; err != ordering.ErrNoGreaterRev || tries > 6 {
+			t.Errorf("%v after %d tries", err, tries)
+		}
+	}
+}
+
 // TestCutOffMember reads from a member that is cut off from its peers, after another member has
 // shown a newer revision.
 func TestCutOffMember(t *testing.T) {
