@@ -80,7 +80,7 @@ func campaign(
 		return command.Ended(ctx, err)
 	}
 	defer func() {
-		if rerr := release(ctx, a, e.Resign); rerr != nil && err == nil {
+		if rerr := release(ctx, a, s, e.Resign); rerr != nil && err == nil {
 			err = rerr
 		}
 	}()

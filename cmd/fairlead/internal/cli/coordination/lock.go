@@ -33,8 +33,9 @@ The program finds in its environment:
 When the lock is lost, because the cluster was out of reach for --ttl seconds or somebody deleted
 the key, the program and its children get SIGTERM at once and SIGKILL after --grace, and the command
 ends with code 4. They get SIGINT and SIGTERM too, and the lock is held until they have ended. On
-Linux the program is killed when this command is. On a terminal the program has the foreground, as
-if a shell had started it.`,
+Linux the program is killed when this command is. Processes that have put themselves into a session
+of their own are left alone. On a terminal the program has the foreground, as if a shell had started
+it.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return command.Usage(errors.New("lock needs a name, and may take a program"))
@@ -73,7 +74,7 @@ func lock(
 		return command.Ended(ctx, err)
 	}
 	defer func() {
-		if uerr := release(ctx, a, m.Unlock); uerr != nil && err == nil {
+		if uerr := release(ctx, a, s, m.Unlock); uerr != nil && err == nil {
 			err = uerr
 		}
 	}()
@@ -98,8 +99,17 @@ func ownKey(ctx context.Context, a *command.App, c *clientv3.Client, key string)
 	return resp, err
 }
 
-// release gives up the ownership, even if ctx has ended.
-func release(ctx context.Context, a *command.App, give func(context.Context) error) error {
+// release gives up the ownership, even if ctx has ended. If the lease is lost, the key goes with it,
+// and etcd may not answer.
+func release(
+	ctx context.Context,
+	a *command.App,
+	s *concurrency.Session,
+	give func(context.Context) error,
+) error {
+	if errors.Is(context.Cause(s.Ctx()), concurrency.ErrSessionExpired) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Conn.CommandTimeout)
 	defer cancel()
 	err := give(ctx)

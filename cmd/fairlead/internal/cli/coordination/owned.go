@@ -34,6 +34,9 @@ func (f *ownerFlags) check() error {
 	if f.ttl <= 0 {
 		return command.Usage(errors.New("--ttl must be positive"))
 	}
+	if f.grace < 0 {
+		return command.Usage(errors.New("--grace must not be negative"))
+	}
 	return nil
 }
 
@@ -60,7 +63,7 @@ func session(ctx context.Context, a *command.App, ttl int, f func(*clientv3.Clie
 		}
 		err = f(c, s)
 		if cerr := closeSession(a, c, s); cerr != nil {
-			cerr = fmt.Errorf("the lease could not be revoked, it expires within %d s: %w", ttl, cerr)
+			cerr = fmt.Errorf("the lease could not be revoked, it expires %d s after its last renewal: %w", ttl, cerr)
 			if err == nil {
 				return cerr
 			}
