@@ -110,7 +110,7 @@ func TestOwnershipLost(t *testing.T) {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	c.wantFailure(command.ExitUsage, "--grace must not be negative", "lock", "--grace", "-1s", key(t, "bad"), "--", "true")
+	c.wantFailure(command.ExitUsage, "--grace must not be negative", "lock", "--grace", "-1s", key(t, "bad"))
 	k := key(t, "without")
 	r := until(c, "\n\n", func(string, func()) { c.want("1\n", "del", "--prefix", k) }, "lock", k)
 	if r.code != command.ExitLost {

@@ -99,8 +99,8 @@ func ownKey(ctx context.Context, a *command.App, c *clientv3.Client, key string)
 	return resp, err
 }
 
-// release gives up the ownership, even if ctx has ended. If the lease is lost, the key goes with it,
-// and etcd may not answer.
+// release gives up the ownership, even if ctx has ended. If the lease is lost, the key goes with
+// it, and etcd may not answer.
 func release(
 	ctx context.Context,
 	a *command.App,
