@@ -297,3 +297,17 @@ func TestInterruptedWithoutConnection(t *testing.T) {
 		t.Errorf("after %v: %s", took, p.output())
 	}
 }
+
+// A lock whose lease is lost is not given back: its key goes with the lease, and nobody answers.
+func TestLostWithoutConnection(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	way := slow(t, cluster.Endpoints()[0])
+	p := start(t, "--endpoints", way.Addr(), "--command-timeout", "1m", "lock", "--ttl", "2", "l")
+	p.await("l/")
+	way.BlackHole()
+	begun := time.Now()
+	code := p.wait()
+	if took := time.Since(begun); code != 4 || took > 30*time.Second || strings.Contains(p.output(), "revoked") {
+		t.Errorf("after %v with %d: %s", took, code, p.output())
+	}
+}

@@ -99,15 +99,14 @@ func ownKey(ctx context.Context, a *command.App, c *clientv3.Client, key string)
 	return resp, err
 }
 
-// release gives up the ownership, even if ctx has ended. If the lease is lost, the key goes with
-// it, and etcd may not answer.
+// release gives up the ownership, even if ctx has ended.
 func release(
 	ctx context.Context,
 	a *command.App,
 	s *concurrency.Session,
 	give func(context.Context) error,
 ) error {
-	if errors.Is(context.Cause(s.Ctx()), concurrency.ErrSessionExpired) {
+	if expired(s) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Conn.CommandTimeout)

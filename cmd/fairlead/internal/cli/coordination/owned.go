@@ -62,8 +62,9 @@ func session(ctx context.Context, a *command.App, ttl int, f func(*clientv3.Clie
 			return err
 		}
 		err = f(c, s)
-		if cerr := closeSession(a, c, s); cerr != nil {
-			cerr = fmt.Errorf("the lease could not be revoked, it expires %d s after its last renewal: %w", ttl, cerr)
+		over := expired(s)
+		if cerr := closeSession(a, c, s); cerr != nil && !over {
+			cerr = fmt.Errorf("the lease could not be revoked, it expires within %d s: %w", ttl, cerr)
 			if err == nil {
 				return cerr
 			}
@@ -71,6 +72,11 @@ func session(ctx context.Context, a *command.App, ttl int, f func(*clientv3.Clie
 		}
 		return err
 	})
+}
+
+// expired reports whether the lease is lost. Then its keys go with it, and etcd may not answer.
+func expired(s *concurrency.Session) bool {
+	return errors.Is(context.Cause(s.Ctx()), concurrency.ErrSessionExpired)
 }
 
 // closeSession takes at most a command's time limit: Close alone tries until the lease has expired.
