@@ -282,6 +282,7 @@ func TestRunWithoutEtcd(t *testing.T) {
 		"trap 'echo told; exit 7' TERM; echo began; while :; do sleep 0.05; done",
 	}
 	p := start(t, args...)
+	p.await("began\n")
 	p.await(": up\n")
 	if err := cluster.Members()[0].Freeze(); err != nil {
 		t.Fatal(err)
@@ -366,8 +367,9 @@ func TestRunSecondSignal(t *testing.T) {
 			"--",
 			"sh",
 			"-c",
-			"trap 'echo told; exit 7' TERM; while :; do sleep 0.05; done",
+			"trap 'echo told; exit 7' TERM; echo began; while :; do sleep 0.05; done",
 		)
+		p.await("began\n")
 		p.await(": up\n")
 		p.signal(syscall.SIGTERM)
 		if pause {

@@ -179,8 +179,9 @@ func TestRunEndsByItself(t *testing.T) {
 		"--",
 		"sh",
 		"-c",
-		"trap '' TERM; while :; do sleep 0.05; done",
+		"trap '' TERM; echo began; while :; do sleep 0.05; done",
 	)
+	b.await("began")
 	b.await(": up")
 	b.end(syscall.SIGTERM, 137)
 	if _, err := b.text(); !strings.Contains(err, "killed") {
