@@ -15,6 +15,9 @@ import (
 
 // The terminal of programs that run under run, lock or elect, below a shell and without one.
 
+// ctrlZ stops the program in front. That must be none that starts commands meanwhile: some shells
+// do so with vfork, and if the child is stopped before it becomes the command, its parent waits for
+// it and does not stop.
 const ctrlZ = "\x1a"
 
 // shell is an interactive shell on a terminal, with functions for the commands that run a program.
@@ -183,7 +186,7 @@ func TestTerminalForegroundWithoutASignal(t *testing.T) {
 		p.enter("", "ready> ")
 	}
 	for name := range supervisors(endpoint) {
-		program := ` sh -c 'trap "echo to""ld; exit 9" INT; echo "group $$." be""gan; while :; do sleep 0.05; done'`
+		program := ` sh -c 'trap "echo to""ld; exit 9" INT; (echo "group $$." be""gan; exec sleep 1000); exit 8'`
 		p.enter("run_"+name+program, "began")
 		p.press(ctrlZ, "ready> ")
 		p.enter("bg", "ready> ")
@@ -212,7 +215,7 @@ func TestTerminalPipeline(t *testing.T) {
 		p.press(ctrlC, "ready> ")
 		p.enter(
 			"run_"+name+
-				` sh -c 'trap "echo to""ld; exit 0" INT; echo be""gan; while :; do sleep 0.05; done' | (trap '' INT; cat)`,
+				` sh -c 'trap "echo to""ld; exit 0" INT; (echo be""gan; exec sleep 1000); exit 8' | (trap '' INT; cat)`,
 			"began",
 		)
 		p.press(ctrlZ, "ready> ")

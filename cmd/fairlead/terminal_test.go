@@ -76,8 +76,12 @@ func startTerminal(t *testing.T, columns, rows uint16, name string, args ...stri
 		p.cmd.Process.Kill()
 		<-p.done
 		tty.Close() // the last open one: the reader gets an error
-		<-read
-		side.Close()
+		select {
+		case <-read:
+			side.Close()
+		case <-time.After(patience):
+			t.Error("processes are left on the terminal")
+		}
 	})
 	return p
 }
