@@ -21,9 +21,10 @@ RESTORE  := false
 .PHONY: test test-browser screens test-reach lighthouse test-repeat test-versions fuzz bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
-# All tests of all modules, with the race detector. Tests wait more than they compute, so there are two packages more at a time
-# than cores. The program comes first: nothing takes longer.
-TOGETHER := $$(($$(getconf _NPROCESSORS_ONLN) + 2))
+# All tests of all modules, with the race detector. Tests wait more than they compute, so four packages are tested at a time on
+# two cores, and never more than eight: a container may not have all the cores that it sees. The program comes first: nothing
+# takes longer.
+TOGETHER := $$(c=$$(getconf _NPROCESSORS_ONLN); echo $$((c < 4 ? 4 : c > 8 ? 8 : c)))
 WORKSPACE := cmd/fairlead $(filter-out cmd/fairlead,$(MODULES))
 
 test:
